@@ -1,0 +1,1 @@
+"""YAML of experiments, datasets and methods, and the paper's printed tables: data, no code."""

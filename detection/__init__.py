@@ -1,0 +1,1 @@
+"""Fused images and boxes in, an AP table out: the detection room."""

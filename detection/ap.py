@@ -1,0 +1,164 @@
+"""Average precision as COCO defines it; the only module that knows pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.errors import InputError
+
+Detection = Mapping[str, Any]
+"""``{"image": name, "category_id": from 1, "bbox": [x, y, w, h] in pixels, "score": 0..1}``."""
+
+
+@dataclass(frozen=True)
+class DetectionScores:
+    """AP per class, each in [0, 1], or nan for a class that the ground truth does not show."""
+
+    ap50: dict[str, float]
+    """AP at IoU 0.5."""
+    ap: dict[str, float]
+    """AP averaged over IoU 0.50, 0.55, ..., 0.95."""
+    objects: dict[str, int]
+    """Ground-truth boxes."""
+    map50: float
+    """Mean of `ap50` over the classes that are present; nan when none is."""
+    map: float
+    """Mean of `ap` over the classes that are present; nan when none is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores ready for JSON: nan, which JSON lacks, becomes None."""
+        return {
+            "AP50": {name: _plain(value) for name, value in self.ap50.items()},
+            "AP": {name: _plain(value) for name, value in self.ap.items()},
+            "objects": dict(self.objects),
+            "mAP50": _plain(self.map50),
+            "mAP": _plain(self.map),
+        }
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """Precision at the recalls 0, 0.01, ..., 1 (IoU 0.5), by class present in the ground truth."""
+
+    recall: tuple[float, ...]
+    precision: dict[str, tuple[float, ...]]
+
+
+def average_precision(
+    ground_truth: dict[str, Any], detections: Sequence[Detection], classes: Sequence[str]
+) -> DetectionScores:
+    """Return COCO's AP of `detections`, with its usual limit of 100 boxes per image and class.
+
+    `ground_truth` is what ``coco_ground_truth`` returns; detections name their image. Raises
+    InputError when a detection names an unknown image or class, or has a number that is not
+    finite. Source: pycocotools COCOeval, area "all".
+    """
+    precision = _precision(ground_truth, detections, classes)
+    ap50 = {name: _mean(precision[0, :, k]) for k, name in enumerate(classes)}
+    ap = {name: _mean(precision[:, :, k]) for k, name in enumerate(classes)}
+    objects = dict.fromkeys(classes, 0)
+    for box in ground_truth["annotations"]:
+        objects[classes[box["category_id"] - 1]] += 1
+    return DetectionScores(ap50, ap, objects, _mean_present(ap50), _mean_present(ap))
+
+
+def precision_recall(
+    ground_truth: dict[str, Any], detections: Sequence[Detection], classes: Sequence[str]
+) -> PrecisionRecall:
+    """Return COCO's interpolated precision at 101 recalls, for IoU 0.5.
+
+    Arguments and errors are those of `average_precision`; the mean of a curve is that AP50.
+    """
+    precision = _precision(ground_truth, detections, classes)[0]
+    curves = {
+        name: tuple(float(value) for value in precision[:, k])
+        for k, name in enumerate(classes)
+        if (precision[:, k] > -1).all()
+    }
+    return PrecisionRecall(tuple(float(x) for x in np.linspace(0, 1, 101)), curves)
+
+
+def _precision(
+    ground_truth: dict[str, Any], detections: Sequence[Detection], classes: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return COCOeval's precision, 10 IoUs x 101 recalls x classes; -1 where a class is absent."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    found = {**ground_truth, "annotations": _as_coco(ground_truth, detections, classes)}
+    if not ground_truth["images"]:
+        raise InputError("The ground truth has no image; give at least one annotated image.")
+    with contextlib.redirect_stdout(io.StringIO()):
+        sides = []
+        for dataset in (ground_truth, found):
+            coco = COCO()  # COCO.loadRes fails on an empty list, so both sides are built alike
+            coco.dataset = dataset
+            coco.createIndex()
+            sides.append(coco)
+        evaluation = COCOeval(*sides, iouType="bbox")
+        evaluation.params.catIds = list(range(1, len(classes) + 1))
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return np.asarray(evaluation.eval["precision"][..., 0, -1], dtype=np.float64)
+
+
+def _as_coco(
+    ground_truth: dict[str, Any], detections: Sequence[Detection], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    ids = {image["file_name"]: image["id"] for image in ground_truth["images"]}
+    rows = []
+    for number, item in enumerate(detections, start=1):
+        _check(item, number, ids, classes)
+        x, y, width, height = (float(value) for value in item["bbox"])
+        rows.append(
+            {
+                "id": number,
+                "image_id": ids[item["image"]],
+                "category_id": int(item["category_id"]),
+                "bbox": [x, y, width, height],
+                "area": width * height,
+                "score": float(item["score"]),
+                "iscrowd": 0,
+            }
+        )
+    return rows
+
+
+def _check(item: Detection, number: int, ids: Mapping[str, int], classes: Sequence[str]) -> None:
+    if item["image"] not in ids:
+        raise InputError(
+            f'Detection {number} belongs to the image "{item["image"]}", which has no ground '
+            f"truth; predict on the annotated images only."
+        )
+    if item["category_id"] not in range(1, len(classes) + 1):
+        raise InputError(
+            f"Detection {number} has the category {item['category_id']}, which is not between 1 "
+            f"and {len(classes)}; predict and score with the same class list."
+        )
+    if not all(math.isfinite(float(value)) for value in (*item["bbox"], item["score"])):
+        raise InputError(
+            f"Detection {number} of {item['image']} has a box or score that is not finite; "
+            f"the training diverged, so lower the learning rate."
+        )
+
+
+def _mean(precision: NDArray[np.float64]) -> float:
+    present = precision[precision > -1]
+    return float(present.mean()) if present.size else math.nan
+
+
+def _mean_present(values: Mapping[str, float]) -> float:
+    present = [value for value in values.values() if not math.isnan(value)]
+    return float(np.mean(present)) if present else math.nan
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,170 @@
+"""Weights on disk: written atomically, read without running code, loaded strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusion.errors import InputError
+
+FORMAT = "fuse-then/1"
+_NESTS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "net")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights by key, and, for a file of ours, the method and the parameters they belong to."""
+
+    path: Path
+    state_dict: dict[str, Tensor]
+    method: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(
+    path: Path,
+    method_name: str,
+    params: Mapping[str, Any],
+    state_dict: Mapping[str, Tensor],
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the weights of `method_name`, built with `params`, to `path`, atomically.
+
+    Raises InputError when `params` or `extra` hold more than plain values, because such a file
+    could not be read back safely.
+    """
+    weights = {key: value.detach().cpu() for key, value in state_dict.items()}
+    save_plain(
+        path,
+        {
+            "format": FORMAT,
+            "method": method_name,
+            "params": plain(params, "params"),
+            "state_dict": weights,
+            "extra": plain(extra or {}, "extra"),
+        },
+    )
+
+
+def save_plain(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` with torch.save beside `path`, then rename: never half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    torch.save(content, partial)
+    partial.replace(path)
+
+
+def load_plain(path: Path) -> Any:
+    """Return what `path` holds: tensors and plain values only, on the CPU.
+
+    ``.safetensors`` files are read as such, all others by ``torch.load(weights_only=True)``.
+    Raises InputError when the file is missing, damaged, or would run code.
+    """
+    if not path.is_file():
+        raise InputError(f"The checkpoint {path} does not exist; check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # Damaged bytes make the readers raise nearly anything; all of it means the same to the user.
+    except Exception as error:
+        if "unsupported global" in str(error).lower():
+            raise InputError(
+                f"{path} holds more than tensors and plain values, and reading it could run "
+                f"foreign code; save its state_dict alone and give that file."
+            ) from error
+        raise InputError(
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}); it is damaged, "
+            f"incomplete or of another format, so fetch or train it again."
+        ) from error
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return the weights of `path`, ours or foreign, freed of the usual wrappings.
+
+    Foreign layouts: a bare state dict, or one under "state_dict", "model", "params" and the like;
+    a "module." before every key (DataParallel) is removed. Raises InputError when the file cannot
+    be read safely, holds no weights, or holds NaN or infinite ones.
+    """
+    content = load_plain(path)
+    ours = isinstance(content, dict) and content.get("format") == FORMAT
+    state = _checked(path, content.get("state_dict") if ours else _unwrap(content))
+    if not ours:
+        return Checkpoint(path, state)
+    return Checkpoint(path, state, content["method"], content["params"], content["extra"])
+
+
+def load_into(module: nn.Module, checkpoint: Checkpoint, method_name: str) -> None:
+    """Load all weights of `checkpoint` into `module`, key by key.
+
+    Raises InputError naming up to three keys that are missing, unexpected or of another shape.
+    """
+    want, have = module.state_dict(), checkpoint.state_dict
+    shared = want.keys() & have.keys()
+    problems = {
+        "missing": sorted(want.keys() - have.keys()),
+        "unexpected": sorted(have.keys() - want.keys()),
+        "of another shape": [
+            f"{k} {tuple(have[k].shape)} instead of {tuple(want[k].shape)}"
+            for k in sorted(shared)
+            if have[k].shape != want[k].shape
+        ],
+    }
+    told = [f"{len(v)} {k} ({', '.join(v[:3])})" for k, v in problems.items() if v]
+    if told:
+        raise InputError(
+            f'{checkpoint.path} does not fit the method "{method_name}": weights are '
+            f"{'; '.join(told)}; give the parameters (or preset) that it was trained with."
+        )
+    module.load_state_dict(have)
+
+
+def plain(value: Any, where: str) -> Any:
+    """Return `value` as dicts, lists, tuples, numbers and text; InputError naming `where` else."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain(v, where) for v in value)
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise InputError(
+        f"{where} is a {type(value).__name__}, which a checkpoint cannot hold safely; "
+        f"use numbers, text, lists and mappings."
+    )
+
+
+def _unwrap(content: Any) -> Any:
+    while isinstance(content, Mapping):
+        inner = next((n for n in _NESTS if isinstance(content.get(n), Mapping)), None)
+        if inner is None:
+            break
+        content = content[inner]
+    if isinstance(content, Mapping) and content:
+        keys = [str(key) for key in content]
+        if all(key.startswith("module.") for key in keys):
+            return {
+                k.removeprefix("module."): v for k, v in zip(keys, content.values(), strict=True)
+            }
+    return content
+
+
+def _checked(path: Path, state: Any) -> dict[str, Tensor]:
+    if not isinstance(state, Mapping) or not state:
+        raise InputError(f"{path} holds no weights by name; give a state_dict.")
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise InputError(
+                f'{path} holds "{key}", a {type(value).__name__}, among its weights; '
+                f"save the state_dict alone."
+            )
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise InputError(f'{path} has NaN or infinite weights in "{key}"; train it again.')
+    return {str(key): value for key, value in state.items()}

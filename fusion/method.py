@@ -1,0 +1,76 @@
+"""What every fusion method is: a module that turns two luminance images into one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from fusion.errors import InputError
+from fusion.pairs import Image
+
+
+class FusionMethod(nn.Module):
+    """A fusion method; subclasses implement `forward` and, when trainable, `loss`.
+
+    One file under ``fusion/methods`` (or one plugin module) defines one subclass; the file's
+    name is the method's name and the file's docstring is its card.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named sets of constructor arguments, chosen by ``load_method(..., preset=NAME)``."""
+
+    needs_checkpoint: ClassVar[bool] = False
+    """Whether fusing without trained weights is meaningless."""
+
+    trainable: ClassVar[bool] = False
+    """Whether `loss` is implemented, so that ``fusion.train`` can train it."""
+
+    by_name: ClassVar[bool] = False
+    """Whether fused images are looked up by the pair's name (`ready_image`), not computed."""
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Return the fused luminance, B x 1 x H x W, of two such tensors in [0, 1]."""
+        raise InputError(
+            f"{type(self).__name__} computes no image from tensors: its images are found by the "
+            f"pair's name; use fuse_folder or `fuse-then fuse`."
+        )
+
+    def loss(self, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
+        """Return the training loss of a batch in [0, 1] as ``{"total": ..., parts...}``."""
+        raise InputError(f"{type(self).__name__} has no training recipe: it is inference only.")
+
+    def ready_image(self, name: str) -> Image | None:
+        """Return a finished 8-bit image for the pair `name`, or None when it must be computed."""
+        return None
+
+    @torch.inference_mode()
+    def fuse(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Fuse a batch: float tensors B x 1 x H x W in [0, 1], any H and W, to the same shape.
+
+        Raises InputError when shapes, types or ranges are not so.
+        """
+        check_batch(infrared, visible)
+        if self.training:
+            self.eval()
+        fused: Tensor = self(infrared, visible)
+        return fused.clamp(0.0, 1.0)
+
+
+def check_batch(infrared: Tensor, visible: Tensor) -> None:
+    """Raise InputError unless both are equal float B x 1 x H x W tensors within [0, 1]."""
+    for name, batch in (("infrared", infrared), ("visible", visible)):
+        if batch.ndim != 4 or batch.shape[1] != 1 or not batch.is_floating_point():
+            raise InputError(
+                f"{name} must be a float tensor B x 1 x H x W, not {batch.dtype} "
+                f"{tuple(batch.shape)}; convert it first."
+            )
+        if not bool(((batch >= 0) & (batch <= 1)).all()):
+            raise InputError(f"{name} has values outside [0, 1]; divide 8-bit images by 255.")
+    if infrared.shape != visible.shape:
+        raise InputError(
+            f"infrared is {tuple(infrared.shape)} but visible is {tuple(visible.shape)}; "
+            f"a batch must be aligned and of one size."
+        )

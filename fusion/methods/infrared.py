@@ -1,0 +1,23 @@
+"""Infrared: the infrared image alone, unfused.
+
+Paper: none (a row that every comparison should hold)
+Licence: AGPL-3.0-or-later (ours)
+Checkpoint: none
+"""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from fusion.method import FusionMethod
+
+
+class Infrared(FusionMethod):
+    """F = A; on disk the infrared image itself, gray."""
+
+    source: ClassVar[str] = "infrared"
+    """``fuse_folder`` writes this image of the pair as it is, instead of calling `forward`."""
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:  # noqa: ARG002
+        """Return `infrared`, B x 1 x H x W."""
+        return infrared

@@ -1,0 +1,145 @@
+"""Aligned image pairs on disk: found by name, read, taken apart into luminance and chroma."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.errors import InputError
+
+Image = NDArray[np.uint8]
+"""uint8, H x W (gray) or H x W x 3 (RGB)."""
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """One infrared and one visible image of the same size and scene, known by their file stem."""
+
+    name: str
+    infrared: Path
+    visible: Path
+
+
+def list_images(folder: Path) -> dict[str, Path]:
+    """Return the images of `folder` by file stem, sorted by name.
+
+    Raises InputError when the folder is missing, or when two files share a stem.
+    """
+    if not folder.is_dir():
+        raise InputError(f"The image folder {folder} does not exist; check the path.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        if path.stem in found:
+            raise InputError(
+                f"{folder} holds both {found[path.stem].name} and {path.name}: pairs are matched "
+                f"by file stem, so keep only one of them."
+            )
+        found[path.stem] = path
+    return found
+
+
+def list_pairs(infrared: Path, visible: Path) -> list[ImagePair]:
+    """Return the pairs of two folders, matched by file stem and sorted by name.
+
+    Raises InputError when an image has no partner, or when there is no pair at all.
+    """
+    first, second = list_images(infrared), list_images(visible)
+    for have, lack, folder in ((first, second, visible), (second, first, infrared)):
+        alone = sorted(have.keys() - lack.keys())
+        if alone:
+            more = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
+            raise InputError(
+                f"{have[alone[0]]} has no partner in {folder}{more}; "
+                f"add the missing image or remove this one."
+            )
+    if not first:
+        raise InputError(f"{infrared} and {visible} hold no image; check the two folders.")
+    return [ImagePair(name, first[name], second[name]) for name in first]
+
+
+def read_rgb(path: Path) -> Image:
+    """Read an 8-bit image as RGB, H x W x 3; a gray file gets three equal channels.
+
+    Raises InputError when the file cannot be decoded or is not 8-bit.
+    """
+    image = cv2.imdecode(_bytes(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise InputError(f"{path} cannot be read as an image; replace the file.")
+    if image.dtype != np.uint8:
+        raise InputError(f"{path} is {image.dtype}, not 8-bit; convert it to 8 bits first.")
+    if image.ndim == 2:
+        return _uint8(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+    code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return _uint8(cv2.cvtColor(image, code))
+
+
+def read_gray(path: Path) -> Image:
+    """Read an 8-bit image as luminance, H x W.
+
+    A colour file is decoded to colour first: OpenCV's own grayscale decoding truncates instead
+    of rounding and comes out up to one grey level lower.
+    """
+    return luminance(read_rgb(path))
+
+
+def luminance(rgb: Image) -> Image:
+    """Return Y of OpenCV's 8-bit YCrCb, H x W: 0.299 R + 0.587 G + 0.114 B, rounded."""
+    return _uint8(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)[..., 0])
+
+
+def reattach_chroma(fused: Image, rgb: Image) -> Image:
+    """Return `rgb` (H x W x 3) with its luminance replaced by `fused` (H x W), Cr and Cb kept.
+
+    This is how the published LKC-FUNet results were coloured.
+    """
+    ycrcb = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
+    ycrcb[..., 0] = fused
+    return _uint8(cv2.cvtColor(ycrcb, cv2.COLOR_YCrCb2RGB))
+
+
+def is_gray(rgb: Image) -> bool:
+    """Tell whether all three channels of `rgb` are equal."""
+    return bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write a gray (H x W) or RGB (H x W x 3) image as PNG, atomically."""
+    bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise InputError(f"{path} could not be encoded as PNG (shape {image.shape}).")
+    partial = path.with_suffix(".png.part")
+    partial.write_bytes(data.tobytes())
+    partial.replace(path)
+
+
+def check_same_size(pair: ImagePair, infrared: Image, visible: Image) -> None:
+    """Raise InputError unless both decoded images of `pair` have the same height and width."""
+    if infrared.shape[:2] != visible.shape[:2]:
+        first, second = (f"{i.shape[1]}x{i.shape[0]}" for i in (infrared, visible))
+        raise InputError(
+            f"{pair.infrared} is {first} but {pair.visible} is {second}; "
+            f"a pair must be aligned and of one size, so resample one of them."
+        )
+
+
+def _bytes(path: Path) -> NDArray[np.uint8]:
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened ({error.strerror}); check the path.") from error
+    if data.size == 0:
+        raise InputError(f"{path} is empty; replace the file.")
+    return data
+
+
+def _uint8(image: object) -> Image:
+    return np.ascontiguousarray(image, dtype=np.uint8)

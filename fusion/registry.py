@@ -1,0 +1,214 @@
+"""Names to fusion methods, lazily: nothing here imports torch before a method is asked for.
+
+Every ``fusion/methods/NAME.py`` is the method NAME; a plugin adds one through the entry-point
+group ``fuse_then.methods`` (``NAME = "package.module"``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion import methods as builtin
+from fusion.errors import InputError, did_you_mean
+from fusion.method_card import MethodCard, read_card
+
+if TYPE_CHECKING:
+    import torch
+
+    from fusion.checkpoints import Checkpoint
+    from fusion.method import FusionMethod
+
+PLUGIN_GROUP = "fuse_then.methods"
+
+
+def method_modules() -> dict[str, str]:
+    """Return the module of every known method by name, built-in ones first.
+
+    Raises InputError when a plugin takes a name that is already in use.
+    """
+    names = sorted(m.name for m in pkgutil.iter_modules(builtin.__path__))
+    found = {n: f"{builtin.__name__}.{n}" for n in names if not n.startswith("_")}
+    for point in sorted(entry_points(group=PLUGIN_GROUP), key=lambda p: (p.name, p.value)):
+        if point.name in found and found[point.name] != point.value:
+            raise InputError(
+                f'The plugin {point.value} registers the method "{point.name}", which is already '
+                f"{found[point.name]}; rename it in the plugin's entry point or uninstall it."
+            )
+        found[point.name] = point.value
+    return found
+
+
+def cards() -> list[MethodCard]:
+    """Return the card of every method, sorted by name, without importing any of them.
+
+    Raises InputError naming file and line when a card lacks a field.
+    """
+    return [read_card(n, _module_file(n, m)) for n, m in sorted(method_modules().items())]
+
+
+def card(name: str) -> MethodCard:
+    """Return the card of one method; raises InputError for an unknown name or a bad card."""
+    return read_card(name, _module_file(name, _module_name(name)))
+
+
+def method_class(name: str) -> type[FusionMethod]:
+    """Import the one module of the method `name` and return its FusionMethod subclass.
+
+    Raises InputError for an unknown name, a missing dependency, or a module that does not define
+    exactly one subclass.
+    """
+    from fusion.method import FusionMethod
+
+    module_name = _module_name(name)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f'The method "{name}" ({module_name}) needs the package {error.name}; install it.'
+        ) from error
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, FusionMethod)
+        and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        names = ", ".join(c.__name__ for c in found) or "none"
+        raise InputError(
+            f"{module.__file__} must define exactly one FusionMethod subclass, and defines "
+            f"{len(found)} ({names}); keep one method a file."
+        )
+    return found[0]
+
+
+def resolve_params(
+    name: str, cls: type[FusionMethod], preset: str | None, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the constructor arguments: those of `preset`, overridden by `params`.
+
+    Raises InputError for an unknown preset or parameter, or a missing required one.
+    """
+    if preset is not None and preset not in cls.presets:
+        known = list(cls.presets)
+        hint = did_you_mean(str(preset), known) if known else " It has no presets."
+        raise InputError(f'The method "{name}" has no preset "{preset}".{hint}')
+    chosen = {**(cls.presets[preset] if preset is not None else {}), **params}
+    accepted = _constructor_parameters(cls)
+    for key in chosen:
+        if key not in accepted:
+            hint = did_you_mean(key, list(accepted)) if accepted else " It takes no parameters."
+            raise InputError(f'The method "{name}" has no parameter "{key}".{hint}')
+    for key, parameter in accepted.items():
+        if parameter.default is inspect.Parameter.empty and key not in chosen:
+            raise InputError(f'The method "{name}" needs the parameter "{key}"; give {key}=...')
+    return chosen
+
+
+def build_method(name: str, preset: str | None = None, **params: Any) -> FusionMethod:
+    """Return the method `name`, untrained, on the CPU; the caller seeds torch before.
+
+    Raises InputError as `method_class` and `resolve_params` do.
+    """
+    cls = method_class(name)
+    return cls(**resolve_params(name, cls, preset, params))
+
+
+def load_method(
+    name: str,
+    checkpoint: str | Path | None = None,
+    device: str = "cpu",
+    preset: str | None = None,
+    **params: Any,
+) -> FusionMethod:
+    """Return the method `name`, ready to fuse, on `device`.
+
+    `params` are the constructor's arguments and override those of `preset`; without a preset, a
+    checkpoint written by ``fusion.train`` supplies the arguments it was trained with. A network
+    without checkpoint keeps random weights, which ``method.weights`` tells: "untrained", "none"
+    (nothing to train) or the checkpoint's path. Raises InputError for any argument that is wrong.
+    """
+    where = resolve_device(device)
+    cls = method_class(name)
+    loaded = None if checkpoint is None else _read_for(name, Path(checkpoint))
+    stored = loaded.params if loaded is not None and preset is None else {}
+    method = cls(**resolve_params(name, cls, preset, {**stored, **params}))
+    weights = "untrained" if method.state_dict() else "none"
+    if loaded is not None:
+        weights = _load_weights(method, loaded, name)
+    method.__dict__["weights"] = weights  # plain text, past nn.Module's own bookkeeping
+    return method.to(where).eval()
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the torch device named `device`; InputError when unknown or not on this machine."""
+    import torch
+
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f'Unknown device "{device}"; use "cpu", "cuda" or "cuda:N".') from error
+    if found.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f'The device "{device}" is not supported; use "cpu", "cuda" or "cuda:N".')
+    count = torch.cuda.device_count() if found.type == "cuda" else 1
+    missing = found.type == "mps" and not torch.backends.mps.is_available()
+    if (found.index or 0) >= count or missing:
+        raise InputError(f'The device "{device}" is not on this machine; use "cpu".')
+    return found
+
+
+def _read_for(name: str, path: Path) -> Checkpoint:
+    from fusion.checkpoints import read_checkpoint
+
+    loaded = read_checkpoint(path)
+    if loaded.method not in (None, name):
+        raise InputError(
+            f'{path} holds weights of the method "{loaded.method}", not of "{name}"; '
+            f"give the right checkpoint or method."
+        )
+    return loaded
+
+
+def _load_weights(method: FusionMethod, loaded: Checkpoint, name: str) -> str:
+    from fusion.checkpoints import load_into
+
+    if not method.state_dict():
+        raise InputError(
+            f'The method "{name}" has no weights, so the checkpoint {loaded.path} cannot be '
+            f"loaded into it; leave the checkpoint out."
+        )
+    load_into(method, loaded, name)
+    return str(loaded.path)
+
+
+def _constructor_parameters(cls: type[FusionMethod]) -> dict[str, inspect.Parameter]:
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {k: p for k, p in inspect.signature(cls).parameters.items() if p.kind in named}
+
+
+def _module_name(name: str) -> str:
+    known = method_modules()
+    if name not in known:
+        hint = did_you_mean(str(name), list(known))
+        raise InputError(f'There is no fusion method "{name}".{hint}')
+    return known[name]
+
+
+def _module_file(name: str, module: str) -> Path:
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise InputError(
+            f'The method "{name}" is registered as {module}, which cannot be found; '
+            f"reinstall the plugin or correct its entry point."
+        )
+    return Path(spec.origin)

@@ -1,0 +1,132 @@
+"""Train a fusion method on aligned pairs; an interrupted run continues bit for bit (on the CPU)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fusion.checkpoints import plain, save_checkpoint
+from fusion.errors import InputError
+from fusion.generate import fuse_images
+from fusion.method import FusionMethod
+from fusion.pairs import ImagePair
+from fusion.pictures import contact_sheet
+from fusion.registry import method_class, resolve_device, resolve_params
+from fusion.training_data import PairMemory
+from fusion.training_run import Row, TrainingRun, TrainSettings
+
+__all__ = ["Row", "TrainResult", "TrainSettings", "train"]
+
+SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The trained weights, one history row an epoch, all seconds spent, and the epoch begun at."""
+
+    checkpoint: Path
+    history: tuple[Row, ...]
+    seconds: float
+    resumed_from: int
+
+
+def train(
+    method_name: str,
+    params: Mapping[str, Any],
+    train_pairs: Sequence[ImagePair],
+    val_pairs: Sequence[ImagePair],
+    settings: TrainSettings,
+    out: Path,
+    device: str = "cpu",
+    threads: int | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> TrainResult:
+    """Train `method_name` with Adam on random crops and return where its weights are.
+
+    `params` are the constructor's arguments, "preset" among them if wanted. `out` receives
+    weights.pt, history.csv and samples.png at the end and state.pt every `checkpoint_every`
+    epochs; called again on the same `out`, training goes on from state.pt, and on the CPU ends
+    with the very weights of an uninterrupted run with as many threads. `epochs` may grow.
+    Raises InputError for wrong settings, images or states, and when the loss is not finite.
+    """
+    if settings.mixed_precision and not device.startswith("cuda"):
+        raise InputError(f'mixed_precision needs a CUDA device, not "{device}"; set it to false.')
+    where = resolve_device(device)
+    cls = method_class(method_name)
+    if not cls.trainable:
+        raise InputError(f'The method "{method_name}" has no training recipe; it only fuses.')
+    arguments = resolve_params(
+        method_name, cls, params.get("preset"), {k: v for k, v in params.items() if k != "preset"}
+    )
+    data = PairMemory(train_pairs, settings.crop)
+    data.check_epoch(settings.batch_size, settings.crops_per_image)
+    val = PairMemory(val_pairs, settings.crop)
+    identity = _identity(method_name, arguments, settings, data, val)
+    with _torch_settings(where, threads):
+        torch.manual_seed(settings.seed)
+        run = TrainingRun(cls(**arguments).to(where), settings, where, out / "state.pt", identity)
+        begun = run.resume()
+        run.epochs(data, val, on_epoch)
+        checkpoint = out / "weights.pt"
+        extra = {"settings": asdict(settings), "epochs": settings.epochs, "last": run.history[-1]}
+        save_checkpoint(checkpoint, method_name, arguments, run.method.state_dict(), extra)
+        _write_history(out / "history.csv", run.history)
+        shown = val if len(val) else data
+        _write_samples(out / "samples.png", run.method, shown, 4 * settings.crop, where)
+    seconds = sum(row["seconds"] for row in run.history)
+    return TrainResult(checkpoint, tuple(run.history), seconds, begun)
+
+
+def _identity(
+    name: str,
+    arguments: Mapping[str, Any],
+    settings: TrainSettings,
+    data: PairMemory,
+    val: PairMemory,
+) -> dict[str, Any]:
+    """Return what must be equal for a state to be continued; more epochs may be asked for."""
+    same = {k: v for k, v in asdict(settings).items() if k not in ("epochs", "checkpoint_every")}
+    images = {"training images": data.digest(), "validation images": val.digest()}
+    return {"method": name, "params": plain(arguments, "params"), **same, **images}
+
+
+@contextmanager
+def _torch_settings(where: torch.device, threads: int | None) -> Iterator[None]:
+    """Give back the caller's random state and thread count afterwards."""
+    before = torch.get_num_threads()
+    cuda = [where.index or 0] if where.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        try:
+            if threads is not None:
+                torch.set_num_threads(threads)
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _write_history(path: Path, history: Sequence[Row]) -> None:
+    keys = list(dict.fromkeys(key for row in history for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, keys, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _write_samples(
+    path: Path, method: FusionMethod, shown: PairMemory, window: int, where: torch.device
+) -> None:
+    """Draw the first pairs' middle, at most `window` pixels wide: a big net on a CPU is slow."""
+    method.eval()
+    rows = []
+    for name, infrared, visible in shown.middles(window)[:SAMPLES]:
+        fused = fuse_images(method, infrared[None], visible[None], where)[0]
+        rows.append((name, [infrared, visible, fused]))
+    contact_sheet(rows, ["infrared", "visible", "fused"], path)

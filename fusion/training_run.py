@@ -1,0 +1,183 @@
+"""The epochs of a training: its settings, one step, validation, and its state on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusion.checkpoints import load_plain, save_plain
+from fusion.errors import InputError
+from fusion.method import FusionMethod
+from fusion.training_data import PairMemory
+
+STATE_FORMAT = "fuse-then-state/1"
+
+Row = dict[str, float]
+"""One epoch of the history: "epoch", "total" and other losses, "val_total", "seconds"."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train; the defaults are LKC-FUNet's (arXiv 2411.10036), except the epochs.
+
+    `crops_per_image` random crops of every pair make an epoch (the paper's protocol is 1; a small
+    data set needs more to fill a batch). `validate_every` and `checkpoint_every` count epochs.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    crop: int = 64
+    learning_rate: float = 1e-4
+    seed: int = 0
+    mixed_precision: bool = False
+    crops_per_image: int = 1
+    validate_every: int = 1
+    checkpoint_every: int = 10
+
+    def __post_init__(self) -> None:
+        for key, value in asdict(self).items():
+            if key in ("learning_rate", "mixed_precision"):
+                continue
+            least = 0 if key == "seed" else 1
+            if type(value) is not int or value < least:
+                raise InputError(f"{key} is {value!r}; use a whole number, {least} or more.")
+        rate = self.learning_rate
+        if type(rate) not in (int, float) or not (isfinite(rate) and rate > 0):
+            raise InputError(f"learning_rate is {rate!r}; use a positive number such as 1e-4.")
+        if type(self.mixed_precision) is not bool:
+            raise InputError(f"mixed_precision is {self.mixed_precision!r}; use true or false.")
+
+
+class TrainingRun:
+    """The mutable half of a training: network, optimiser, history, and their state on disk."""
+
+    def __init__(
+        self,
+        method: FusionMethod,
+        settings: TrainSettings,
+        where: torch.device,
+        state: Path,
+        identity: dict[str, Any],
+    ) -> None:
+        self.method, self.settings, self.where = method, settings, where
+        self.state, self.identity = state, identity
+        self.history: list[Row] = []
+        self.optimizer = torch.optim.Adam(
+            method.parameters(), lr=settings.learning_rate, betas=(0.9, 0.999)
+        )
+        mixed = settings.mixed_precision
+        bf16 = mixed and torch.cuda.is_bf16_supported()
+        self.low = torch.bfloat16 if bf16 else torch.float16
+        # bfloat16 has float32's range; only float16 needs its loss scaled.
+        self.scaler = torch.amp.GradScaler("cuda", enabled=mixed and not bf16)
+
+    def epochs(
+        self, data: PairMemory, val: PairMemory, on_epoch: Callable[[Row], None] | None
+    ) -> None:
+        """Run the epochs that are left, saving the state as often as the settings say."""
+        last = self.settings.epochs
+        for epoch in range(len(self.history) + 1, last + 1):
+            start = time.perf_counter()
+            row: Row = {"epoch": epoch, **self._train_epoch(epoch, data)}
+            if len(val) and (epoch % self.settings.validate_every == 0 or epoch == last):
+                row["val_total"] = self._validate(val)
+            row["seconds"] = time.perf_counter() - start
+            self.history.append(row)
+            if epoch % self.settings.checkpoint_every == 0 or epoch == last:
+                self.save()
+            if on_epoch:
+                on_epoch(row)
+
+    def _train_epoch(self, epoch: int, data: PairMemory) -> Row:
+        self.method.train()
+        s = self.settings
+        sums: dict[str, Tensor] = {}
+        batches = data.epoch(s.seed, epoch, s.batch_size, s.crops_per_image)
+        for step, batch in enumerate(batches, start=1):
+            for key, value in self._step(batch, epoch, step).items():
+                sums[key] = sums.get(key, torch.zeros((), device=self.where)) + value
+        steps = data.steps(s.batch_size, s.crops_per_image)
+        return {key: value.item() / steps for key, value in sums.items()}
+
+    def _step(self, batch: tuple[Tensor, Tensor], epoch: int, step: int) -> dict[str, Tensor]:
+        losses = self._loss(batch)
+        total = losses["total"]
+        if not bool(total.isfinite()):
+            raise InputError(
+                f"The training loss became {total.item()} in epoch {epoch}, step {step}; lower "
+                f"learning_rate (now {self.settings.learning_rate}), switch mixed_precision off, "
+                f"or check the images."
+            )
+        self.optimizer.zero_grad()
+        torch.autograd.backward(self.scaler.scale(total))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return {key: value.detach().float() for key, value in losses.items()}
+
+    def _loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        infrared, visible = (part.to(self.where).float() / 255 for part in batch)
+        mixed = self.settings.mixed_precision
+        with torch.autocast(self.where.type, dtype=self.low if mixed else None, enabled=mixed):
+            return self.method.loss(infrared, visible)
+
+    @torch.no_grad()
+    def _validate(self, val: PairMemory) -> float:
+        self.method.eval()
+        total = 0.0
+        for batch in val.fixed(self.settings.seed, self.settings.batch_size):
+            total += float(self._loss(batch)["total"]) * len(batch[0])
+        return total / len(val)
+
+    def save(self) -> None:
+        """Write all that a resumed run needs; the data order needs only the epoch's number."""
+        cuda = self.where.type == "cuda"
+        content = {
+            "format": STATE_FORMAT,
+            "identity": self.identity,
+            "history": self.history,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state(self.where) if cuda else None,
+        }
+        save_plain(self.state, content)
+
+    def resume(self) -> int:
+        """Take up the state on disk, if any; return the number of epochs already done."""
+        if not self.state.exists():
+            return 0
+        content = load_plain(self.state)
+        _check_state(self.state, content, self.identity, self.settings.epochs)
+        self.method.load_state_dict(content["method"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.scaler.load_state_dict(content["scaler"])
+        self.history = content["history"]
+        torch.set_rng_state(content["rng"])
+        if self.where.type == "cuda" and content["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(content["cuda_rng"], self.where)
+        return len(self.history)
+
+
+def _check_state(path: Path, content: Any, identity: dict[str, Any], epochs: int) -> None:
+    if not isinstance(content, dict) or content.get("format") != STATE_FORMAT:
+        raise InputError(f"{path} is not a training state; delete it to start again.")
+    for key, value in identity.items():
+        before = content["identity"].get(key)
+        if before != value:
+            raise InputError(
+                f"{path} was left by a training with {key} = {before}, not {value}; "
+                f"use another output folder, or delete the file to start again."
+            )
+    if len(content["history"]) > epochs:
+        raise InputError(
+            f"{path} has already {len(content['history'])} epochs, more than the {epochs} asked "
+            f"for; use another output folder, or delete the file to start again."
+        )

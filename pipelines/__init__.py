@@ -1,0 +1,1 @@
+"""What runs, where results live, what is shown."""

@@ -1,0 +1,122 @@
+"""The command line: every error the user can mend is one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fusion.errors import InputError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 a stage failed, 2 the input is wrong."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except InputError as error:
+        print(f"fuse-then: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fuse-then: stopped; finished stages are kept, run again to go on.", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    from pipelines import commands
+
+    top = argparse.ArgumentParser(prog="fuse-then", description=__doc__ and DESCRIPTION)
+    sub = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        made = sub.add_parser(name, help=text, description=text)
+        made.set_defaults(command=run)
+        return made
+
+    for name, text in (
+        ("compare", "fuse, detect and segment: both tables of an experiment"),
+        ("detect", "the detection table of an experiment"),
+        ("segment", "the segmentation table of an experiment"),
+        ("train-fusion", "train the fusion networks of an experiment"),
+    ):
+        made = command(name, commands.run_flow, text)
+        made.set_defaults(flow=name)
+        _experiment(made)
+        made.add_argument("--devices", help="cpu, or cuda:0,cuda:1 (default: what is there)")
+        made.add_argument("--jobs", type=int, help="trainings at once on the processor (default 2)")
+    _experiment(command("plan", commands.plan, "each stage: cached, to run or blocked, and why"))
+    table = command("table", commands.table, "the tables from whatever is finished")
+    _experiment(table)
+    table.add_argument("--format", choices=("text", "md", "csv", "latex", "json"), default="text")
+    _fuse(command("fuse", commands.fuse, "fuse two folders of images"))
+    methods = command("methods", commands.methods, "list the fusion methods")
+    methods.add_argument("--json", action="store_true", help="as JSON")
+    _data(command("data", commands.data_verify, "look at a dataset before using it"))
+    return top
+
+
+DESCRIPTION = (
+    "Fuse infrared and visible images with many methods, train the same detector and segmenter "
+    "on each, and print who wins, by how much, and how sure we are."
+)
+
+
+def _experiment(made: argparse.ArgumentParser) -> None:
+    made.add_argument("experiment", help="EXPERIMENT.yaml, or the name of a shipped one")
+    made.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
+    _store(made)
+
+
+def _store(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--store", help="where results live (default: $FUSE_THEN_STORE or ./runs)")
+
+
+def _fuse(made: argparse.ArgumentParser) -> None:
+    made.add_argument("method", help="see fuse-then methods")
+    made.add_argument("--infrared", required=True, metavar="DIR")
+    made.add_argument("--visible", required=True, metavar="DIR")
+    made.add_argument("--out", required=True, metavar="DIR")
+    made.add_argument("--checkpoint", metavar="FILE", help="trained weights")
+    made.add_argument("--set", action="append", default=[], metavar="K=V", help="a parameter")
+    made.add_argument("--device", default="cpu")
+    made.add_argument("--gray", action="store_true", help="write luminance only")
+
+
+def _data(made: argparse.ArgumentParser) -> None:
+    from pipelines import commands
+
+    sub = made.add_subparsers(required=True, metavar="ACTION")
+    verify = sub.add_parser("verify", help="decode every file; counts, sizes, classes, problems")
+    verify.set_defaults(command=commands.data_verify)
+    split = sub.add_parser("split", help="write train, val and test to a file a config can name")
+    split.set_defaults(command=commands.data_split)
+    split.add_argument("--out", required=True, metavar="FILE.yaml")
+    split.add_argument("--seed", type=int, default=0)
+    split.add_argument("--ratios", type=int, nargs=3, default=(8, 1, 1), metavar="N")
+    for one in (verify, split):
+        one.add_argument("dataset", help="DATASET.yaml, or the name of a shipped one")
+        one.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
+        _store(one)
+
+
+def quiet_environment() -> dict[str, Any]:
+    """Switch off telemetry and other people's log lines, unless the user has set otherwise."""
+    from pipelines.worker import QUIET
+
+    own = {
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        # The first start creates Prefect's database, on a busy machine in more than its 20 s.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    }
+    for key, value in {**QUIET, **own}.items():
+        os.environ.setdefault(key, value)
+    return dict(os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""What each command does, once its words are parsed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fusion.errors import InputError
+
+if TYPE_CHECKING:
+    from pipelines.plan import Plan
+    from pipelines.store import Store
+# Every import below costs seconds somewhere; a command pays only for its own.
+
+
+def run_flow(options: argparse.Namespace) -> int:
+    """Run a flow in this process and print its tables."""
+    from pipelines.cli import quiet_environment
+    from pipelines.specs import load_experiment, parse_overrides
+
+    overrides = parse_overrides(options.set)
+    load_experiment(options.experiment, overrides)  # a wrong key is told before Prefect starts
+    quiet_environment()
+    from pipelines import flows
+    from pipelines.worker import StageFailed
+
+    flow = {
+        "compare": flows.compare,
+        "detect": flows.fuse_then_detect,
+        "segment": flows.fuse_then_segment,
+        "train-fusion": flows.train_fusion,
+    }[options.flow]
+    failed = ""
+    try:
+        result = flow(
+            options.experiment, overrides, options.store, devices=options.devices, jobs=options.jobs
+        )
+    except StageFailed as error:
+        failed = str(error)
+    if options.flow == "train-fusion":
+        print(result if not failed else "")
+    else:
+        _print_tables(options, overrides)
+    if failed:
+        print(f"fuse-then: {failed}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    tasks = {"detect": ("detection",), "segment": ("segmentation",)}.get(options.flow)
+    plan, store = _plan(options, overrides)
+    chosen = tasks or ("detection", "segmentation")
+    _show(plan, store, chosen, "text")
+    print(f"\nPictures    {_pictures(plan, store)}")
+    print(f"MLflow      mlflow ui --backend-store-uri sqlite:///{store.root / 'mlflow.db'}")
+    print("Prefect     prefect server start")
+    print(f"Again       fuse-then table {options.experiment} --format md (or csv, latex, json)")
+    print("Your data   fuse-then data verify YOUR.yaml, then name it in an experiment (README)")
+
+
+def _pictures(plan: Plan, store: Store) -> str:
+    """Gather the cells' sample pictures in one folder under readable names."""
+    folder = store.root / "results" / plan.experiment.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for cell in plan.cells:
+        for stage in cell.stages:
+            for path in sorted(store.directory(stage).glob("*.png")):
+                seed = "" if stage.kind == "fuse" else f"-seed{cell.seed}"
+                row = cell.method.row.replace("/", "-").replace(" ", "_")
+                target = folder / f"{row}-{stage.kind}{seed}-{path.name}"
+                target.unlink(missing_ok=True)
+                target.symlink_to(path)
+    return str(folder)
+
+
+def _plan(options: argparse.Namespace, overrides: dict[str, Any]) -> tuple[Plan, Store]:
+    from pipelines.console import Screen
+    from pipelines.plan import make_plan
+    from pipelines.specs import TASKS, load_experiment
+    from pipelines.store import open_store
+
+    store = open_store(options.store)
+    screen = Screen()
+    with screen.live():
+        plan = make_plan(
+            load_experiment(options.experiment, overrides), store, TASKS, screen.reporter()
+        )
+    return plan, store
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Print each stage of an experiment: cached, to run or blocked, and why."""
+    from pipelines.specs import parse_overrides
+
+    made, store = _plan(options, parse_overrides(options.set))
+    seen: set[str] = set()
+    counts: Counter[str] = Counter()
+    for cell in made.cells:
+        for step in cell.steps:
+            for stage in step.stages:
+                if stage.title not in seen:
+                    state, why = _state(stage, store)
+                    counts[state] += 1
+                    print(f"{state:8}  {stage.title:34}  {step.title}{why}")
+                seen.add(stage.title)
+    for title, why in made.blocked:
+        counts["blocked"] += 1
+        print(f"{'blocked':8}  {title}: {why}")
+    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    return 2 if made.blocked else 0
+
+
+def _state(stage: Any, store: Store) -> tuple[str, str]:
+    manifest = store.manifest(stage)
+    if manifest is not None:
+        return "cached", f" ({manifest['seconds']:.0f} s on {manifest['started'][:10]})"
+    log = store.partial(stage) / "log.txt"
+    if store.directory(stage).exists():
+        return "to run", " (an input has changed)"
+    return "to run", f" (begun or failed before: {log})" if log.exists() else " (not made yet)"
+
+
+def table(options: argparse.Namespace) -> int:
+    """Print the tables of an experiment from whatever is finished."""
+    from pipelines.specs import TASKS, parse_overrides
+
+    made, store = _plan(options, parse_overrides(options.set))
+    _show(made, store, TASKS, options.format)
+    for title, why in made.blocked:
+        print(f"blocked: {title}: {why}", file=sys.stderr)
+    return 0
+
+
+def _show(plan: Plan, store: Store, tasks: Any, form: Any) -> None:
+    from pipelines.renderers import render
+    from pipelines.tables import experiment_tables
+
+    tables = experiment_tables(plan, store, tasks)
+    if form == "json":
+        print("[" + ",\n".join(render(table, form) for table in tables) + "]")
+        return
+    print("\n\n".join(_plain_unless_terminal(render(table, form)) for table in tables))
+
+
+def _plain_unless_terminal(text: str) -> str:
+    if sys.stdout.isatty():
+        return text
+    for code in ("\033[1m", "\033[4m", "\033[0m"):
+        text = text.replace(code, "")
+    return text
+
+
+def fuse(options: argparse.Namespace) -> int:
+    """Fuse every pair of two folders into a third."""
+    from fusion import load_method
+    from fusion.generate import fuse_folder
+    from fusion.pairs import list_pairs
+    from pipelines.console import Screen
+    from pipelines.specs import parse_overrides
+
+    pairs = list_pairs(Path(options.infrared), Path(options.visible))
+    method = load_method(
+        options.method, options.checkpoint, options.device, **parse_overrides(options.set)
+    )
+    screen = Screen()
+    if method.needs_checkpoint and options.checkpoint is None:
+        screen.say(
+            f"{options.method} has no checkpoint: its weights are random, and so its images."
+        )
+    with screen.live(), screen.step(f"fusing with {options.method}") as report:
+        summary = fuse_folder(
+            method,
+            pairs,
+            Path(options.out),
+            gray=options.gray,
+            device=options.device,
+            on_progress=lambda done, total: report(done, total, ""),
+        )
+    print(f"{summary.count} images in {options.out} ({summary.seconds:.1f} s)")
+    return 0
+
+
+def methods(options: argparse.Namespace) -> int:
+    """List the fusion methods with paper, licence, parameters and checkpoint state."""
+    from fusion.registry import cards
+
+    found = cards()
+    if options.json:
+        print(json.dumps([_card(card) for card in found], indent=1))
+        return 0
+    for card in found:
+        print(f"{card.name:12}  {card.summary}")
+        print(f"{'':12}  paper: {card.paper}; licence: {card.licence}")
+        print(f"{'':12}  checkpoint: {card.checkpoint}; {_trained(card)}")
+        if card.parameters:
+            print(f"{'':12}  parameters: {', '.join(card.parameters)}")
+        if card.presets:
+            print(f"{'':12}  presets: {', '.join(card.presets)}")
+    return 0
+
+
+def _card(card: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(card), "path": str(card.path)}
+
+
+def _trained(card: Any) -> str:
+    return "can be trained here" if card.trainable else "nothing to train"
+
+
+def data_verify(options: argparse.Namespace) -> int:
+    """Decode a dataset whole and print what it holds and what is wrong with it."""
+    from pipelines.console import Screen
+    from pipelines.data import inspect, open_dataset
+    from pipelines.plan import Planner
+    from pipelines.specs import load_dataset, parse_overrides
+    from pipelines.store import open_store
+
+    store, screen = open_store(options.store), Screen()
+    spec = load_dataset(options.dataset, parse_overrides(options.set))
+    with screen.live():
+        settled = Planner(store, screen.reporter()).settle(spec)
+        dataset = open_dataset(settled)
+        with screen.step(f"checking {spec.name}") as report:
+            found = inspect(dataset, lambda done, total: report(done, total, ""))
+    sizes = ", ".join(f"{size}: {count}" for size, count in found.sizes.most_common())
+    print(f"{spec.name}: {len(dataset.pairs)} pairs, layout {spec.layout}, root {settled.root}")
+    print(f"sizes     {sizes or 'none readable'}")
+    for split, names in dataset.splits.items():
+        classes = found.histogram.get(split, Counter())
+        counts = ", ".join(f"{name} {classes.get(name, 0)}" for name in spec.classes)
+        print(f"{split:8}  {len(names)} pairs; {counts}")
+    print(f"pairs     {dataset.pairs_digest(store.digests)}")
+    if dataset.labels:
+        print(f"labels    {dataset.labels_digest(store.digests)}")
+    for problem in found.problems:
+        print(f"problem   {problem}")
+    print(f"{len(found.problems)} problems")
+    return 2 if found.problems else 0
+
+
+def data_split(options: argparse.Namespace) -> int:
+    """Write a seeded 8:1:1 split that keeps near-duplicate neighbours together."""
+    from pipelines.console import Screen
+    from pipelines.data import open_dataset, write_split
+    from pipelines.specs import load_dataset, parse_overrides
+    from pipelines.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of
+    from pipelines.store import open_store
+
+    spec = load_dataset(options.dataset, parse_overrides(options.set))
+    if spec.comes_split or spec.scenes is not None:
+        raise InputError(f'The dataset "{spec.name}" comes with its split; there is none to draw.')
+    dataset = open_dataset(spec.model_copy(update={"split": None}))
+    screen = Screen()
+    with screen.live(), screen.step("finding near-duplicate frames") as report:
+        groups = scenes_of(dataset.pairs, lambda done, total: report(done, total, ""))
+    ratios = tuple(options.ratios)
+    splits = draw_split(groups, (ratios[0], ratios[1], ratios[2]), options.seed)
+    digest = dataset.pairs_digest(open_store(options.store).digests)
+    facts = {"version": SPLIT_VERSION, "method": METHOD, "seed": options.seed}
+    out = Path(options.out)
+    write_split(out, splits, **facts, ratios=list(ratios), pairs_digest=digest)
+    sizes = ", ".join(f"{name} {len(names)}" for name, names in splits.items())
+    print(f"{out}: {sizes} pairs from {len(groups)} scenes, the largest {max(map(len, groups))}")
+    return 0

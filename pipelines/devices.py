@@ -1,0 +1,87 @@
+"""Who computes where: one accelerator, or one share of the processor, is one file lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fusion.errors import InputError
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A device that one training may hold: its torch name, its lock's name, its threads."""
+
+    device: str
+    name: str
+    threads: int
+
+
+def slots(devices: str | None = None, jobs: int | None = None) -> list[Slot]:
+    """Return the slots of this machine.
+
+    `devices` is ``"cpu"``, ``"cuda:0,cuda:1"`` or None for whatever is there; `jobs` is how many
+    trainings share the processor (default 2 where there are two cores), each with its share of
+    the threads. Raises InputError for a device that does not exist.
+    """
+    names = _accelerators() if devices is None else [d.strip() for d in devices.split(",")]
+    if names and names != ["cpu"]:
+        _check(names)
+        return [Slot(name, name.replace(":", "-"), _cores() // len(names) or 1) for name in names]
+    count = jobs or min(2, _cores())
+    if count < 1:
+        raise InputError(f"--jobs {count} is not a positive number of trainings at once.")
+    threads = max(1, _cores() // count)
+    return [Slot("cpu", f"cpu-{number}", threads) for number in range(count)]
+
+
+@contextlib.contextmanager
+def lease(choices: Sequence[Slot], poll_seconds: float = 0.2) -> Iterator[Slot]:
+    """Hold one of `choices` while the block runs, waiting until one is free.
+
+    The lock belongs to the process: a crash, even by SIGKILL, frees it.
+    """
+    folder = _lock_folder()
+    while True:
+        for slot in choices:
+            with (folder / slot.name).open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                yield slot
+                return
+        time.sleep(poll_seconds)
+
+
+def _lock_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"fuse-then-devices-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _accelerators() -> list[str]:
+    # Importing torch costs seconds; without a driver there is nothing to ask it.
+    if not Path("/dev/nvidiactl").exists():
+        return []
+    import torch
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+
+
+def _check(names: list[str]) -> None:
+    available = _accelerators()
+    for name in names:
+        if name not in available:
+            have = ", ".join(available) or "none: only cpu"
+            raise InputError(f'There is no device "{name}" on this machine (it has {have}).')

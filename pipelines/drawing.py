@@ -1,0 +1,344 @@
+"""What the embedded scenes are drawn with: a camera, and a canvas of colour, light and heat.
+
+All pixels come from integer arithmetic and integer polygons, so that one seed gives the same
+bytes on every machine. Everything is drawn at twice the size and then halved (antialiasing).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.pairs import Image
+
+Rng = np.random.Generator
+Color = tuple[int, int, int]
+Point = tuple[float, float]
+Ints = NDArray[np.int32]
+
+_ROUND = [(math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)) for k in range(16)]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera above a street; x is metres to the right, y up, z ahead along the bending road."""
+
+    centre: float
+    horizon: float
+    focal: float
+    height: float
+    bend: float
+
+    def scale(self, z: float) -> float:
+        """Return the canvas pixels of one metre at distance `z`."""
+        return self.focal / z
+
+    def project(self, x: float, y: float, z: float) -> Point:
+        """Return where the point (x, y, z) falls on the canvas."""
+        s = self.focal / z
+        return self.centre + s * (x + self.bend * z * z), self.horizon + s * (self.height - y)
+
+
+class Canvas:
+    """The planes of one scene, all at twice the scene's size.
+
+    `albedo` is colour under white light, `light` how much light falls there, `glow` the light
+    that is sent or mirrored to the camera, `heat` the infrared image, `things` whose pixel it is
+    (0: nobody's). `plate` is the heat without things: what has the temperature of its
+    surroundings is painted with it and so vanishes from the infrared image.
+    """
+
+    def __init__(self, height: int, width: int, camera: Camera, night: bool) -> None:
+        self.size = (2 * height, 2 * width)
+        self.camera = camera
+        self.night = night
+        self.albedo = np.zeros((*self.size, 3), np.uint8)
+        self.glow = np.zeros((*self.size, 3), np.uint8)
+        self.light = np.zeros(self.size, np.uint8)
+        self.heat = np.zeros(self.size, np.uint8)
+        self.plate = self.heat
+        self.things = np.zeros(self.size, np.int32)
+        self.classes = [""]
+        self.areas = [0]
+        self.current = 0
+
+    def freeze(self) -> None:
+        """Keep the heat drawn so far as the temperature of the surroundings."""
+        self.plate = self.heat.copy()
+
+    @contextmanager
+    def thing(self, name: str) -> Iterator[None]:
+        """Let what is painted inside belong to a new thing of the class `name`."""
+        self.current = len(self.classes)
+        self.classes.append(name)
+        yield
+        self.areas.append(int((self.things == self.current).sum()))
+        self.current = 0
+
+    def paint(
+        self,
+        points: Sequence[Point],
+        color: Color,
+        heat: int | None = None,
+        glow: Color | None = None,
+    ) -> None:
+        """Fill a polygon; `heat` None means as warm as the surroundings, `glow` None no light."""
+        found = self._inside(points)
+        if found is None:
+            return
+        box, inside = found
+        self.albedo[box][inside] = color
+        self.glow[box][inside] = glow or (0, 0, 0)
+        self.heat[box][inside] = self.plate[box][inside] if heat is None else min(max(heat, 0), 255)
+        self.things[box][inside] = self.current
+
+    def shade(self, points: Sequence[Point]) -> None:
+        """Darken the colour inside a polygon: a shadow, which is nobody's and has no heat."""
+        found = self._inside(points)
+        if found is not None:
+            box, inside = found
+            self.albedo[box][inside] = self.albedo[box][inside] // 2
+
+    def shine(self, points: Sequence[Point], amount: int) -> None:
+        """Let `amount` more light fall inside a polygon; its edge is softened in `visible`."""
+        found = self._inside(points)
+        if found is not None:
+            box, inside = found
+            lit = self.light[box][inside].astype(np.int32) + amount
+            self.light[box][inside] = np.minimum(lit, 255)
+
+    def color_at(self, point: Point) -> Color:
+        """Return the albedo at `point`, or mid gray outside the canvas."""
+        x, y = round(point[0]), round(point[1])
+        if not (0 <= y < self.size[0] and 0 <= x < self.size[1]):
+            return (100, 100, 100)
+        red, green, blue = (int(v) for v in self.albedo[y, x])
+        return red, green, blue
+
+    def _inside(
+        self, points: Sequence[Point]
+    ) -> tuple[tuple[slice, slice], NDArray[np.bool_]] | None:
+        corners = np.rint(np.clip(np.asarray(points, np.float64), -9999, 9999)).astype(np.int32)
+        left, top = np.maximum(corners.min(axis=0), 0)
+        right, bottom = np.minimum(corners.max(axis=0) + 1, self.size[::-1])
+        if left >= right or top >= bottom:
+            return None
+        mask = np.zeros((bottom - top, right - left), np.uint8)
+        cv2.fillPoly(mask, [corners - np.array([left, top], np.int32)], 1)
+        return (slice(top, bottom), slice(left, right)), mask.astype(bool)
+
+    def visible(self, rng: Rng) -> Image:
+        """Return the visible image, H x W x 3: lit colour, glowing lights, glare and noise."""
+        unit = self.size[0]
+        light = box_blur(box_blur(self.light.astype(np.int32), unit // 16), unit // 24)
+        glow = self.glow.astype(np.int32)
+        image = self.albedo * light[..., None] // 255 + glow
+        image += box_blur(box_blur(glow, unit // 20), unit // 28) * int(rng.integers(1, 5)) // 2
+        image = box_blur(np.minimum(image, 255), int(rng.integers(0, 2)))
+        return _noisy(halve(image), 9 if self.night else 6, rng)
+
+    def infrared(self, rng: Rng) -> Image:
+        """Return the infrared image, H x W: soft, noisy and often of low contrast."""
+        image = halve(box_blur(self.heat.astype(np.int32), int(rng.integers(1, 3))))
+        gain, middle = int(rng.integers(9, 17)), 60
+        image = (image - middle) * gain // 16 + middle + int(rng.integers(-12, 13))
+        return _noisy(image, 7, rng)
+
+
+def box_blur(image: Ints, radius: int) -> Ints:
+    """Return the mean over a (2 radius + 1) square, in integers, with edges repeated."""
+    for axis in (0, 1) if radius else ():
+        pad = [(0, 0)] * image.ndim
+        pad[axis] = (radius + 1, radius)
+        total = np.cumsum(np.pad(image, pad, mode="edge"), axis=axis, dtype=np.int32)
+        n = total.shape[axis]
+        ahead = np.take(total, range(2 * radius + 1, n), axis=axis)
+        behind = np.take(total, range(0, n - 2 * radius - 1), axis=axis)
+        image = (ahead - behind) // (2 * radius + 1)
+    return image
+
+
+def halve(image: Ints) -> Ints:
+    """Return the image at half its size, each pixel the mean of four."""
+    total = image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]
+    half: Ints = (total + 2) // 4
+    return half
+
+
+def oval(centre: Point, across: float, up: float) -> list[Point]:
+    """Return an ellipse with the two radii as a polygon."""
+    return [(centre[0] + c * across, centre[1] + s * up) for c, s in _ROUND]
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> list[Point]:
+    """Return an upright rectangle as a polygon."""
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def tone(color: Color, percent: int) -> Color:
+    """Return `color` brightened or darkened to `percent`."""
+    red, green, blue = (min(255, v * percent // 100) for v in color)
+    return red, green, blue
+
+
+def near(color: Color, spread: int, rng: Rng) -> Color:
+    """Return a colour that differs from `color` by at most `spread` in each channel."""
+    shift = rng.integers(-spread, spread + 1, 3)
+    red, green, blue = (int(min(255, max(0, v + d))) for v, d in zip(color, shift, strict=True))
+    return red, green, blue
+
+
+def _noisy(image: Ints, amount: int, rng: Rng) -> Image:
+    shape = (2, *image.shape)
+    noise = rng.integers(-amount, amount + 1, shape, dtype=np.int32).sum(axis=0)
+    noisy: Image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    return noisy
+
+
+@dataclass(frozen=True)
+class Body:
+    """A vehicle in metres: its outline from tail to nose as (length, height), and its parts.
+
+    `glass` and `cargo` number the outline's edges that are windows or load; `windows` are the
+    (from, to, low, high) rectangles of its side.
+    """
+
+    outline: tuple[Point, ...]
+    glass: tuple[int, ...]
+    cargo: tuple[int, ...]
+    windows: tuple[tuple[float, float, float, float], ...]
+    wheels: tuple[float, ...]
+    wheel: float
+    width: float
+
+
+BODIES = {
+    "Car": Body(
+        ((0, 0.3), (0, 0.9), (0.4, 0.98), (1.0, 1.45), (2.5, 1.48), (3.2, 1),
+         (4.1, 0.8), (4.2, 0.3)),
+        (2, 4), (), ((0.9, 1.75, 1.0, 1.36), (1.85, 2.75, 1.0, 1.36)), (0.85, 3.35), 0.33, 1.8,
+    ),
+    "Bus": Body(
+        ((0, 0.4), (0, 1.5), (0, 2.7), (0.2, 3.1), (8.8, 3.1), (9, 2.8), (9, 1.3), (9, 0.4)),
+        (1, 5), (), tuple((0.4 + k, 1.2 + k, 1.5, 2.6) for k in range(8)), (2.0, 7.0), 0.5, 2.5,
+    ),
+    "Truck": Body(
+        ((0, 0.8), (0, 3.0), (4.4, 3.0), (4.5, 2.3), (5.4, 2.3), (6.0, 1.4), (6.2, 0.5)),
+        (4,), (0, 1, 2), ((4.8, 5.5, 1.4, 2.1),), (1.2, 5.2), 0.5, 2.4,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """How one vehicle stands: where, which way (`away`, `toward`, `left`, `right`), and how."""
+
+    name: str
+    x: float
+    z: float
+    heading: str
+    running: bool
+    lights: bool
+    color: Color
+
+    @property
+    def body(self) -> Body:
+        """The vehicle's shape."""
+        return BODIES[self.name]
+
+    def place(self, camera: Camera, along: float, height: float, side: float) -> Point:
+        """Return where the body's point falls; `side` runs over its width from 0 to 1."""
+        body, length = self.body, self.body.outline[-1][0]
+        if self.heading in ("left", "right"):
+            step = along - length / 2 if self.heading == "right" else length / 2 - along
+            return camera.project(self.x + step, height, self.z + side * body.width)
+        ahead = along if self.heading == "away" else length - along
+        return camera.project(self.x + (side - 0.5) * body.width, height, self.z + ahead)
+
+
+def draw_vehicle(canvas: Canvas, car: Vehicle, warm: int) -> None:
+    """Draw a vehicle; one that runs is warmer by `warm`, most at nose, wheels and exhaust."""
+    camera, body, length = canvas.camera, car.body, car.body.outline[-1][0]
+    across = car.heading in ("left", "right")
+    corners = [car.place(camera, a, 0.02, s) for a, s in ((0, 0), (length, 0), (length, 1), (0, 1))]
+    canvas.shade(corners)
+    with canvas.thing(car.name):
+        edges = list(range(len(body.outline) - 1))
+        for k in reversed(edges) if car.heading == "away" else edges:
+            _draw_edge(canvas, car, k, warm)
+        side = 0.0 if across or car.x + camera.bend * car.z**2 > 0 else 1.0
+        _draw_side(canvas, car, side, warm)
+        _draw_ends(canvas, car, warm)
+
+
+def _warmth(canvas: Canvas, car: Vehicle, point: Point, extra: int) -> int | None:
+    """Return the surroundings' heat at `point` plus `extra`, or None for a cold vehicle."""
+    if not car.running:
+        return None
+    x = min(max(round(point[0]), 0), canvas.size[1] - 1)
+    y = min(max(round(point[1]), 0), canvas.size[0] - 1)
+    return int(canvas.plate[y, x]) + extra
+
+
+def _draw_edge(canvas: Canvas, car: Vehicle, k: int, warm: int) -> None:
+    (a, low), (b, high) = car.body.outline[k], car.body.outline[k + 1]
+    ends = ((a, low, 0), (b, high, 0), (b, high, 1), (a, low, 1))
+    quad = [car.place(canvas.camera, *end) for end in ends]
+    color = tone(car.color, 110 if abs(b - a) > abs(high - low) else 85)
+    if k in car.body.cargo:
+        color = tone((170, 168, 160), 100 if k else 80)
+    if k in car.body.glass:
+        color = (38, 48, 60)
+    hot = {0: warm // 3, len(car.body.outline) - 3: warm, len(car.body.outline) - 2: warm}
+    extra = warm // 10 if k in car.body.glass else hot.get(k, warm // 5)
+    ground = car.place(canvas.camera, a, 0, 0.5)
+    canvas.paint(quad, color, _warmth(canvas, car, ground, extra))
+
+
+def _draw_side(canvas: Canvas, car: Vehicle, side: float, warm: int) -> None:
+    body, camera = car.body, canvas.camera
+    ground = car.place(camera, body.wheels[0], 0, side)
+    shell = _warmth(canvas, car, ground, warm // 4)
+    canvas.paint(
+        [car.place(camera, a, h, side) for a, h in body.outline], tone(car.color, 75), shell
+    )
+    if body.cargo:
+        last = body.outline[body.cargo[-1]][0]
+        box = ((0, 0.8), (0, 3.0), (last, 3.0), (last, 0.8))
+        canvas.paint([car.place(camera, a, h, side) for a, h in box], (128, 126, 120), shell)
+    for start, end, low, high in body.windows:
+        quad = ((start, low), (start, high), (end, high), (end, low))
+        glass = _warmth(canvas, car, ground, warm // 10)
+        canvas.paint([car.place(camera, a, h, side) for a, h in quad], (35, 45, 55), glass)
+    for along in body.wheels:
+        rim = [
+            car.place(camera, along + body.wheel * c, body.wheel * (1 + s), side) for c, s in _ROUND
+        ]
+        canvas.paint(rim, (28, 28, 30), _warmth(canvas, car, ground, warm * 3 // 4))
+
+
+def _draw_ends(canvas: Canvas, car: Vehicle, warm: int) -> None:
+    """Draw lamps, plate and exhaust of the end that the camera sees."""
+    if car.heading in ("left", "right"):
+        return
+    front = car.heading == "toward"
+    along = car.body.outline[-1][0] if front else 0.0
+    low = 0.65 if car.name == "Car" else 0.9
+    color: Color = (215, 215, 200) if front else (150, 25, 20)
+    light: Color = (255, 245, 215) if front else (190, 25, 15)
+    s = canvas.camera.scale(car.z)
+    for side in (0.12, 0.88):
+        spot = car.place(canvas.camera, along, low, side)
+        heat = _warmth(canvas, car, spot, warm) if front else _warmth(canvas, car, spot, warm // 3)
+        canvas.paint(oval(spot, 0.17 * s, 0.11 * s), color, heat, light if car.lights else None)
+    if not front and car.running:
+        pipe = car.place(canvas.camera, along, 0.35, 0.3)
+        canvas.paint(oval(pipe, 0.2 * s, 0.14 * s), (30, 30, 30), _warmth(canvas, car, pipe, 150))
+    if front and car.lights and canvas.night:
+        canvas.shine(oval(canvas.camera.project(car.x, 0, car.z * 0.8), 2.2 * s, 0.5 * s), 90)

@@ -1,0 +1,191 @@
+"""The product in four flows: train a fusion method, fuse, then detect, then segment, and compare.
+
+Prefect schedules and shows; the store on disk remembers (see `pipelines.store`). A task is one
+step of one method: it answers "Cached" when its stages are finished, and otherwise makes them in
+a subprocess on one leased device. A step that fails never stops its siblings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, as_completed
+from prefect.client.schemas import State
+from prefect.states import Completed
+from prefect.utilities.annotations import quote
+
+from fusion.errors import InputError
+from pipelines.console import Screen
+from pipelines.devices import slots
+from pipelines.plan import Plan, make_plan
+from pipelines.renderers import render
+from pipelines.runner import Step, make_step
+from pipelines.specs import TASKS, Task, load_experiment
+from pipelines.store import open_store
+from pipelines.tables import experiment_tables
+from pipelines.tracking import Tracker
+from pipelines.worker import StageFailed
+
+Overrides = dict[str, Any]
+
+
+@flow(name="fuse-then-detect")
+def fuse_then_detect(
+    experiment: str = "table4",
+    overrides: Overrides | None = None,
+    store: str | None = None,
+    devices: str | None = None,
+    jobs: int | None = None,
+) -> str:
+    """Train each fusion method, fuse the dataset, train YOLOv5 on it, and tabulate AP."""
+    return run_experiment(experiment, overrides, store, devices, jobs, tasks=("detection",))
+
+
+@flow(name="fuse-then-segment")
+def fuse_then_segment(
+    experiment: str = "table5",
+    overrides: Overrides | None = None,
+    store: str | None = None,
+    devices: str | None = None,
+    jobs: int | None = None,
+) -> str:
+    """Train each fusion method, fuse the dataset, train DeepLabV3 on it, and tabulate IoU."""
+    return run_experiment(experiment, overrides, store, devices, jobs, tasks=("segmentation",))
+
+
+@flow(name="compare")
+def compare(
+    experiment: str = "demo",
+    overrides: Overrides | None = None,
+    store: str | None = None,
+    devices: str | None = None,
+    jobs: int | None = None,
+) -> str:
+    """Do both: every method's fused images are made once and serve detector and segmenter."""
+    return run_experiment(experiment, overrides, store, devices, jobs, tasks=TASKS)
+
+
+@flow(name="train-fusion")
+def train_fusion(
+    experiment: str = "demo",
+    overrides: Overrides | None = None,
+    store: str | None = None,
+    devices: str | None = None,
+    jobs: int | None = None,
+) -> str:
+    """Train the fusion networks of an experiment, and nothing else."""
+    work = Work(store, devices, jobs)
+    with work.screen.live():
+        plan = work.plan(experiment, overrides, TASKS)
+        steps = [cell.steps[0] for cell in plan.cells if cell.trains_fusion]
+        failures = work.run([[step] for step in steps])
+    _stop_if_failed(failures)
+    folders = {work.store.directory(step.stages[0]) for step in steps}
+    return "\n".join(sorted(f"{folder}/weights.pt" for folder in folders))
+
+
+def run_experiment(
+    experiment: str,
+    overrides: Overrides | None,
+    store: str | None,
+    devices: str | None,
+    jobs: int | None,
+    tasks: tuple[Task, ...],
+) -> str:
+    """Plan, run what is missing, log to MLflow, and return the tables as Markdown.
+
+    Raises InputError before any training when anything is wrong, and StageFailed at the end when
+    a cell failed: by then everything else is done and tabulated.
+    """
+    work = Work(store, devices, jobs)
+    with work.screen.live():
+        plan = work.plan(experiment, overrides, tasks)
+        tracker = Tracker(plan, work.store)
+        failures = work.run([list(cell.steps) for cell in plan.cells], tracker.log_finished)
+        tables = experiment_tables(plan, work.store, tasks)
+        tracker.log_tables(tables)
+    markdown = "\n\n".join(render(table, "md") for table in tables)
+    create_markdown_artifact(markdown, key=artifact_key(plan), description=plan.experiment.name)
+    _stop_if_failed(failures)
+    return markdown
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{title}")
+def make(title: str, step: Step, work: Work) -> State[None]:
+    """Make one step's missing stages, in a subprocess on a leased device."""
+    if step.cached(work.store):
+        return Completed(name="Cached", message=f"{title}: nothing to do")
+    with work.screen.step(title) as report:
+        make_step(step, work.store, work.slots, work.timeout_seconds, report)
+    work.screen.say(f"  done  {title}")
+    return Completed(message=f"{title}: done")
+
+
+class Work:
+    """Where a flow run works: store, devices, screen, and the steps under way."""
+
+    def __init__(self, store: str | None, devices: str | None, jobs: int | None) -> None:
+        self.store = open_store(store)
+        self.slots = slots(devices, jobs)
+        self.screen = Screen()
+        self.timeout_seconds = 0.0
+
+    def plan(self, experiment: str, overrides: Overrides | None, tasks: tuple[Task, ...]) -> Plan:
+        """Resolve and check everything; raises InputError, one sentence a problem."""
+        spec = load_experiment(experiment, overrides)
+        self.timeout_seconds = spec.timeout_hours * 3600
+        plan = make_plan(spec, self.store, tasks, self.screen.reporter())
+        if plan.blocked:
+            raise InputError("\n".join(dict.fromkeys(why for _, why in plan.blocked)))
+        return plan
+
+    def run(
+        self, chains: list[list[Step]], on_done: Callable[[], None] | None = None
+    ) -> dict[str, str]:
+        """Run chains of steps, shared steps once, and return what failed and why.
+
+        A chain ends at the step that fails; the other chains go on.
+        """
+        futures: dict[str, PrefectFuture[Any]] = {}
+        titles: dict[str, str] = {}
+        for chain in chains:
+            before: list[PrefectFuture[Any]] = []
+            for step in chain:
+                key = step.stages[-1].title
+                titles[key] = step.title
+                if key not in futures:
+                    # quote: Prefect shall not search the step for futures, there are none in it
+                    futures[key] = make.submit(  # type: ignore[call-overload]
+                        step.title, quote(step), self, wait_for=before
+                    )
+                before = [futures[key]]
+        for _ in as_completed(list(futures.values())):
+            if on_done is not None:
+                on_done()
+        outcomes = {titles[key]: _failure(future) for key, future in futures.items()}
+        return {title: why for title, why in outcomes.items() if why is not None}
+
+
+def _failure(future: PrefectFuture[Any]) -> str | None:
+    """Return why a step failed; None when it did not, or when only a step before it did."""
+    state = future.state
+    if state.is_completed() or not state.is_final():  # "NotReady": a step before it failed
+        return None
+    result = future.result(raise_on_failure=False)
+    return str(result) if isinstance(result, Exception) else str(state.message or state.name)
+
+
+def _stop_if_failed(failures: Mapping[str, str]) -> None:
+    if failures:
+        lines = [f"{title}: {why}" for title, why in failures.items()]
+        raise StageFailed("\n".join([*lines, "Finished steps are kept: run again to go on."]))
+
+
+def artifact_key(plan: Plan) -> str:
+    """Return the Prefect artifact's key: lower case, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", f"table-{plan.experiment.name}".lower()).strip("-")

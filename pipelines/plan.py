@@ -1,0 +1,330 @@
+"""The plan: an experiment's cells (method x task x seed), each a chain of stages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from fusion.errors import InputError
+from fusion.pairs import list_images
+from fusion.registry import card, method_modules
+from pipelines.data import Dataset, open_dataset
+from pipelines.digests import code_digest, derive_seed, digest, file_digest, names_digest
+from pipelines.runner import NO_SLOT, Step, job_of, make_here, make_stage
+from pipelines.specs import (
+    DatasetSpec,
+    DetectionSpec,
+    ExperimentSpec,
+    MethodSpec,
+    SegmentationSpec,
+    Task,
+)
+from pipelines.stages import KINDS, Metrics, Report
+from pipelines.store import Stage, Store
+from pipelines.worker import Worker
+
+CHECK_SECONDS = 600.0
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One number-giving unit: a method's images, one task, one seed."""
+
+    method: MethodSpec
+    task: Task
+    seed: int
+    steps: tuple[Step, ...]
+
+    @property
+    def title(self) -> str:
+        """For people: method, task and seed."""
+        return f"{self.method.row} / {self.task} / seed {self.seed}"
+
+    @property
+    def result(self) -> Stage:
+        """The stage whose manifest holds the scores."""
+        return self.steps[-1].stages[-1]
+
+    @property
+    def trains_fusion(self) -> bool:
+        """Whether the chain begins with the training of a fusion network."""
+        return self.steps[0].stages[0].kind == "train_fusion"
+
+    @property
+    def stages(self) -> Iterator[Stage]:
+        """All stages, in the order in which they are made."""
+        return (stage for step in self.steps for stage in step.stages)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything an experiment will make, and what stands in the way."""
+
+    experiment: ExperimentSpec
+    cells: tuple[Cell, ...]
+    blocked: tuple[tuple[str, str], ...]
+    """Title of the cell and the sentence that says why it cannot run."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies the whole experiment, data included."""
+        return digest(sorted(cell.result.key for cell in self.cells))[:16]
+
+
+def _stage(
+    kind: str,
+    spec: dict[str, Any],
+    inputs: dict[str, Stage] | None = None,
+    local: dict[str, Any] | None = None,
+) -> Stage:
+    return Stage(kind, KINDS[kind].version, json.loads(json.dumps(spec)), inputs or {}, local or {})
+
+
+class Planner:
+    """Turns a spec into stages; draws scenes, splits and indexes (cheap, no training) on the way."""
+
+    def __init__(self, store: Store, report: Callable[[str], Report]) -> None:
+        self._store = store
+        self._report = report
+        self._opened: dict[str, tuple[Dataset, Stage]] = {}
+        self._checks = ExitStack()
+        self._checker: Worker | None = None
+
+    def __enter__(self) -> Planner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._checks.close()
+
+    def check(self, stage: Stage) -> None:
+        """Build a network once, in a subprocess that all checks share; raises InputError."""
+
+        def execute(stage: Stage, out: Path) -> Metrics:
+            if self._checker is None:
+                self._checker = self._checks.enter_context(Worker("cpu", 1, CHECK_SECONDS))
+            return self._checker.run(job_of(stage, self._store), out, self._report(stage.kind))
+
+        make_stage(stage, self._store, execute, lambda: NO_SLOT)
+
+    def settle(self, spec: DatasetSpec) -> DatasetSpec:
+        """Return `spec` with its scenes drawn and its split in a file."""
+        if spec.scenes is not None:
+            stage = _stage("scenes", spec.scenes.model_dump())
+            folder = make_here(stage, self._store, self._report("drawing scenes"))
+            given: dict[str, Any] = {"scenes": None, "root": folder / spec.layout}
+            if not spec.comes_split:
+                given["split"] = {"file": str(folder / spec.layout / "split.yaml")}
+            return DatasetSpec.model_validate({**spec.model_dump(), **given})
+        if spec.labels is None or spec.comes_split or (spec.split and spec.split.file):
+            return spec
+        bare = open_dataset(spec.model_copy(update={"split": None}))
+        drawn = spec.split.model_dump() if spec.split else {"ratios": (8, 1, 1), "seed": 0}
+        stage = _stage(
+            "split",
+            {
+                "pairs": bare.pairs_digest(self._store.digests),
+                "ratios": drawn["ratios"],
+                "seed": drawn["seed"],
+            },
+            local={"dataset": bare.spec.model_dump(mode="json")},
+        )
+        folder = make_here(stage, self._store, self._report("finding near-duplicate frames"))
+        return DatasetSpec.model_validate(
+            {**spec.model_dump(), "split": {"file": str(folder / "split.yaml")}}
+        )
+
+    def open(self, spec: DatasetSpec) -> tuple[Dataset, Stage]:
+        """Open and verify a dataset; return it with its index stage.
+
+        Raises InputError for the first problem found in any of its files.
+        """
+        known = digest(spec.model_dump(mode="json"))
+        if known not in self._opened:
+            dataset = open_dataset(self.settle(spec))
+            digests = self._store.digests
+            facts = {
+                "pairs": dataset.pairs_digest(digests),
+                "labels": dataset.labels_digest(digests),
+                "split": dataset.split_digest(),
+                "layout": spec.layout,
+                "classes": list(spec.classes),
+            }
+            stage = _stage("index", facts, local=_local(dataset))
+            make_here(stage, self._store, self._report(f"checking {spec.name}"))
+            self._opened[known] = dataset, stage
+        return self._opened[known]
+
+    def weights(self, method: MethodSpec, seed: int) -> Stage | None:
+        """Return the stage that trains `method`, or None when nothing is to be trained."""
+        if method.train is None:
+            return None
+        dataset, _ = self.open(method.train.dataset)
+        if not dataset.splits:
+            raise InputError(
+                f'{method.row} is to be trained on "{dataset.spec.name}", which has no split; '
+                f"give the dataset labels, folders per split, or split.file."
+            )
+        digests = self._store.digests
+        chosen = {name: dataset.splits.get(name, ()) for name in ("train", "val")}
+        own = method.train.model_dump(exclude={"dataset", "seed"})
+        fixed = method.train.seed if method.train.seed is not None else seed
+        spec = {
+            "method": method.name,
+            "params": method.params,
+            "code": _code(method.name),
+            "pairs": {name: dataset.pairs_digest(digests, names) for name, names in chosen.items()},
+            "settings": {**own, "seed": derive_seed("fusion", fixed)},
+        }
+        return _stage("train_fusion", spec, local=_local(dataset))
+
+    def fused(self, method: MethodSpec, spec: DatasetSpec, seed: int) -> tuple[Stage, Stage | None]:
+        """Return the stage that fuses a dataset, and the one that trains its weights, if any."""
+        dataset, _ = self.open(spec)
+        training = self.weights(method, seed)
+        facts: dict[str, Any] = {
+            "method": method.name,
+            "params": method.params,
+            "code": _code(method.name),
+            "pairs": dataset.pairs_digest(self._store.digests),
+            "color": dataset.spec.color,
+        }
+        local = _local(dataset)
+        if method.checkpoint is not None:
+            facts["checkpoint"] = _checked_file(method.checkpoint, f"{method.row}.checkpoint")
+            local["checkpoint"] = str(method.checkpoint)
+        if "folder" in method.params:  # images made elsewhere count by their bytes
+            facts["folder"] = self._folder_digest(Path(method.params["folder"]))
+        return _stage("fuse", facts, {"weights": training} if training else {}, local), training
+
+    def _folder_digest(self, folder: Path) -> str:
+        images = list_images(folder.expanduser())
+        known = self._store.digests.of(images.values())
+        return names_digest({name: known[path] for name, path in images.items()})
+
+    def cell(self, experiment: ExperimentSpec, method: MethodSpec, task: Task, seed: int) -> Cell:
+        """Return one cell's chain of stages."""
+        spec = getattr(experiment, task)
+        dataset, index = self.open(spec.dataset)
+        self.check(_method_check(method, dataset))
+        if spec.select == "best" and "val" not in dataset.splits:
+            raise InputError(
+                f'{task}.select is "best", but the dataset "{dataset.spec.name}" has no split '
+                f'"val"; use select: last.'
+            )
+        fused, training = self.fused(method, spec.dataset, seed)
+        chain = _detector if task == "detection" else _segmenter
+        check, stages = chain(spec, seed, fused, index, dataset)
+        if check is not None:
+            self.check(check)
+        steps = [Step(f"fuse {method.row}", (fused,))]
+        if training is not None:
+            steps.insert(0, Step(f"train {method.row} (seed {seed})", (training,)))
+        verb = "detect on" if task == "detection" else "segment on"
+        steps.append(Step(f"{verb} {method.row} (seed {seed})", stages))
+        return Cell(method, task, seed, tuple(steps))
+
+
+def _code(method: str) -> str:
+    card(method)  # an unknown name is an error with suggestions
+    return code_digest(method_modules()[method])
+
+
+def _method_check(method: MethodSpec, dataset: Dataset) -> Stage:
+    facts: dict[str, Any] = {
+        "method": method.name,
+        "params": method.params,
+        "train": method.train is not None,
+        "code": _code(method.name),
+    }
+    local: dict[str, Any] = {}
+    if method.checkpoint is not None:
+        facts["checkpoint"] = _checked_file(method.checkpoint, f"{method.row}.checkpoint")
+        local["checkpoint"] = str(method.checkpoint)
+    if "folder" in method.params:
+        folder = list_images(Path(method.params["folder"]).expanduser())
+        facts["names"] = digest([sorted(folder), sorted(dataset.pairs)])
+        local |= _local(dataset)
+    return _stage("check_method", facts, local=local)
+
+
+Chain = tuple[Stage | None, tuple[Stage, Stage]]
+"""The check to pass first, if any, and the stages of training and testing."""
+
+
+def _detector(
+    spec: DetectionSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset
+) -> Chain:
+    settings = spec.model_dump(exclude={"dataset", "initial_checkpoint"})
+    facts: dict[str, Any] = {"settings": {**settings, "seed": derive_seed("detection", seed)}}
+    start, check = _start(spec.initial_checkpoint, "detection.initial_checkpoint"), None
+    if start:
+        facts["initial_checkpoint"] = start[0]
+        network = {"model": spec.model, "classes": len(dataset.spec.classes)}
+        check = _stage("check_detector", {**network, "checkpoint": start[0]}, local=start[1])
+    inputs = {"fused": fused, "index": index}
+    where = {**_local(dataset), **(start[1] if start else {})}
+    training = _stage("train_detector", facts, inputs, where)
+    testing = {"detector": training, **inputs}
+    final = _stage("detect", {"image_size": spec.image_size}, testing, _local(dataset))
+    return check, (training, final)
+
+
+def _segmenter(
+    spec: SegmentationSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset
+) -> Chain:
+    settings = spec.model_dump(exclude={"dataset", "encoder_checkpoint"})
+    facts: dict[str, Any] = {"settings": {**settings, "seed": derive_seed("segmentation", seed)}}
+    start = _start(spec.encoder_checkpoint, "segmentation.encoder_checkpoint")
+    network = {"architecture": spec.architecture, "encoder": spec.encoder}
+    network_facts: dict[str, Any] = {**network, "classes": len(dataset.spec.classes)}
+    if start:
+        facts["encoder_checkpoint"] = network_facts["checkpoint"] = start[0]
+    local = start[1] if start else {}
+    inputs = {"fused": fused, "index": index}
+    training = _stage("train_segmenter", facts, inputs, {**_local(dataset), **local})
+    final = _stage("segment", {}, {"segmenter": training, **inputs}, _local(dataset))
+    return _stage("check_segmenter", network_facts, local=local), (training, final)
+
+
+def _start(path: Path | None, key: str) -> tuple[str, dict[str, Any]] | None:
+    """Return digest and place of the weights that a training starts from."""
+    if path is None:
+        return None
+    return _checked_file(path, key), {key.split(".")[1]: str(path)}
+
+
+def _local(dataset: Dataset) -> dict[str, Any]:
+    return {"dataset": dataset.spec.model_dump(mode="json")}
+
+
+def _checked_file(path: Path, key: str) -> str:
+    if not path.is_file():
+        raise InputError(f'The file {path} of "{key}" does not exist; check the path.')
+    return file_digest(path)
+
+
+def make_plan(
+    experiment: ExperimentSpec,
+    store: Store,
+    tasks: tuple[Task, ...],
+    report: Callable[[str], Report],
+) -> Plan:
+    """Resolve an experiment whole: every cell a chain of stages, or the reason why it cannot run.
+
+    A bad dataset or checkpoint blocks its cells only; the others are planned.
+    """
+    cells: list[Cell] = []
+    blocked: list[tuple[str, str]] = []
+    wanted = [task for task in tasks if getattr(experiment, task) is not None]
+    with Planner(store, report) as planner:
+        for task, method, seed in product(wanted, experiment.methods, experiment.seeds):
+            try:
+                cells.append(planner.cell(experiment, method, task, seed))
+            except InputError as error:
+                blocked.append((f"{method.row} / {task} / seed {seed}", str(error)))
+    return Plan(experiment, tuple(cells), tuple(blocked))

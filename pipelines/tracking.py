@@ -1,0 +1,208 @@
+"""MLflow as a view of the store: one parent run per experiment, one child per finished cell.
+
+Everything here is made from manifests, with explicit run ids, so that it can be made again; no
+training process ever talks to MLflow.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.plan import Cell, Plan
+from pipelines.provenance import provenance
+from pipelines.renderers import render
+from pipelines.store import Stage, Store
+from pipelines.tables import Table
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+IDENTITY = "fuse_then.id"
+PICTURES = ("samples.png", "samples", "precision_recall.png", "confusion.png", "history.csv")
+VALUE_LENGTH = 500
+
+
+def tracking_uri(store: Store) -> str:
+    """Return ``$MLFLOW_TRACKING_URI``, or a SQLite database inside the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root / 'mlflow.db'}"
+
+
+class Tracker:
+    """Writes an experiment's runs; what is there already is left alone."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self._plan, self._store = plan, store
+        self._logged: set[str] = set()
+        self._client: MlflowClient | None = None
+        self._experiment = self._parent = ""
+
+    def log_finished(self) -> None:
+        """Log every cell that has finished since the last call."""
+        for cell in self._plan.cells:
+            if cell.result.key not in self._logged:
+                manifest = self._store.manifest(cell.result)
+                if manifest is not None:
+                    self._log_cell(cell, manifest)
+                    self._logged.add(cell.result.key)
+
+    def log_tables(self, tables: Sequence[Table]) -> None:
+        """Put the tables beside the parent run, and end it."""
+        self.log_finished()
+        client = self._open()
+        for table in tables:
+            for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json")):
+                name = f"tables/{table.task}.{suffix}"
+                client.log_text(self._parent, render(table, form), name)  # type: ignore[arg-type]
+            for row in table.rows:
+                self._log_row(table, row.label, row.values)
+        done = len(self._logged) == len(self._plan.cells)
+        client.set_terminated(self._parent, "FINISHED" if done else "FAILED")
+
+    def _log_row(self, table: Table, label: str, values: Sequence[Any]) -> None:
+        """Log a row's mean as a metric of the parent, so that experiments can be compared."""
+        from mlflow.entities import Metric
+
+        column = next(i for i, name in enumerate(table.columns) if name in ("mAP50", "mIoU"))
+        value = values[column]
+        if value is not None:
+            name = _metric_name(f"{table.columns[column]}/{label.strip()}")
+            now = int(time.time() * 1000)
+            self._open().log_batch(self._parent, metrics=[Metric(name, value.mean, now, 0)])
+
+    def _open(self) -> MlflowClient:
+        """Connect at the first use, which costs seconds, and find or make the parent run."""
+        if self._client is None:
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.WARNING)
+            from mlflow import MlflowClient
+
+            uri = tracking_uri(self._store)
+            self._client = MlflowClient(tracking_uri=uri)
+            self._experiment = self._find_experiment(self._client, uri)
+            spec = self._plan.experiment
+            facts = provenance()
+            tags = {"fuse_then.commit": facts["commit"], "fuse_then.command": facts["command"]}
+            self._parent, _ = self._find_run(
+                f"{spec.name}/{self._plan.digest}",
+                spec.name,
+                {**tags, "fuse_then.kind": "experiment"},
+            )
+        return self._client
+
+    def _find_experiment(self, client: MlflowClient, uri: str) -> str:
+        name = f"fuse-then/{self._plan.experiment.name}"
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        local = uri.startswith("sqlite:")
+        folder = (self._store.root / "mlartifacts" / self._plan.experiment.name).as_uri()
+        return str(client.create_experiment(name, folder if local else None))
+
+    def _find_run(self, identity: str, name: str, tags: Mapping[str, str]) -> tuple[str, bool]:
+        """Return the run that carries `identity`, and whether it had to be made."""
+        client = self._client
+        if client is None:
+            raise RuntimeError("the tracker is not connected")
+        query = f"tags.`{IDENTITY}` = '{identity}'"
+        runs = client.search_runs([self._experiment], query, max_results=1)
+        if runs:
+            return str(runs[0].info.run_id), False
+        run = client.create_run(self._experiment, run_name=name, tags={IDENTITY: identity, **tags})
+        return str(run.info.run_id), True
+
+    def _log_cell(self, cell: Cell, manifest: Mapping[str, Any]) -> None:
+        client = self._open()
+        tags = {
+            "mlflow.parentRunId": self._parent,
+            "method": cell.method.row,
+            "task": cell.task,
+            "seed": str(cell.seed),
+            "dataset": getattr(self._plan.experiment, cell.task).dataset.name,
+            "fuse_then.kind": "cell",
+            "fuse_then.stage": cell.result.title,
+            "fuse_then.commit": manifest["commit"],
+            "fuse_then.command": manifest["command"],
+        }
+        name = f"{cell.method.row} {cell.task} seed {cell.seed}"
+        run, made = self._find_run(f"{self._parent}/{cell.result.key}", name, tags)
+        if made or client.get_run(run).info.status != "FINISHED":
+            self._fill(run, cell, manifest)
+
+    def _fill(self, run: str, cell: Cell, manifest: Mapping[str, Any]) -> None:
+        from mlflow.entities import Metric, Param
+
+        client = self._open()
+        now = int(datetime.fromisoformat(manifest["started"]).timestamp() * 1000)
+        seconds = sum(m["seconds"] for s in cell.stages if (m := self._store.manifest(s)))
+        numbers = {**dict(_metrics(cell, manifest["metrics"])), "seconds": seconds}
+        metrics = [Metric(_metric_name(k), v, now, 0) for k, v in numbers.items()]
+        params = [Param(k, str(v)[:VALUE_LENGTH]) for k, v in self._params(cell).items()]
+        client.log_batch(run, metrics=metrics, params=params)
+        self._log_dataset(run, cell)
+        for stage in cell.stages:
+            self._log_artifacts(run, stage)
+        client.set_terminated(run, "FINISHED")
+
+    def _params(self, cell: Cell) -> dict[str, Any]:
+        spec = getattr(self._plan.experiment, cell.task).model_dump(mode="json")
+        dataset = spec.pop("dataset")
+        train = cell.method.train
+        fusion = train.model_dump(exclude={"dataset"}) if train else {}
+        return {
+            "method": cell.method.row,
+            "method.name": cell.method.name,
+            "task": cell.task,
+            "seed": cell.seed,
+            "dataset": dataset["name"],
+            **{f"method.{key}": value for key, value in cell.method.params.items()},
+            **{f"fusion_training.{key}": value for key, value in fusion.items()},
+            **{f"{cell.task}.{key}": value for key, value in spec.items()},
+        }
+
+    def _log_dataset(self, run: str, cell: Cell) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        index = cell.result.inputs["index"]
+        name = getattr(self._plan.experiment, cell.task).dataset.name
+        source = str(index.local["dataset"]["root"])
+        dataset = Dataset(name, index.key, "local", source)
+        tag = InputTag("mlflow.data.context", cell.task)
+        self._open().log_inputs(run, datasets=[DatasetInput(dataset, [tag])])
+
+    def _log_artifacts(self, run: str, stage: Stage) -> None:
+        client, folder = self._open(), self._store.directory(stage)
+        for path in _existing(folder, (*PICTURES, "manifest.json")):
+            if path.is_dir():
+                client.log_artifacts(run, str(path), f"{stage.kind}/{path.name}")
+            else:
+                client.log_artifact(run, str(path), stage.kind)
+
+
+def _existing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    return (path for name in names if (path := folder / name).exists())
+
+
+def _metrics(cell: Cell, metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the names and values (0..1) of a cell's scores; absent classes have none."""
+    if cell.task == "detection":
+        means = {"mAP50": metrics["mAP50"], "mAP50-95": metrics["mAP"]}
+        groups = {"AP50": metrics["AP50"], "AP50-95": metrics["AP"]}
+    else:
+        means = {"mIoU": metrics["miou"], "mIoU_foreground": metrics["miou_foreground"]}
+        groups = {"IoU": metrics["iou"]}
+    per_class = {
+        f"{group}/{name}": v for group, values in groups.items() for name, v in values.items()
+    }
+    yield from ((k, float(v)) for k, v in {**means, **per_class}.items() if v is not None)
+
+
+def _metric_name(name: str) -> str:
+    """Return `name` with the characters that MLflow refuses replaced."""
+    return "".join(c if c.isalnum() or c in "_-. /" else "-" for c in name)

@@ -1,0 +1,1 @@
+"""Fused images and masks in, a table of IoU out."""
