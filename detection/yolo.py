@@ -1,4 +1,4 @@
-"""The detector, YOLOv5u: export a dataset, train, predict; the only module that knows ultralytics.
+"""The detector, YOLOv5u: train and predict; the only module that knows ultralytics.
 
 Importing ultralytics patches ``torch.save`` and ``PIL.Image.open`` for the whole process and
 sends its log to the console, so it is imported late, and training belongs in a process of its own.
@@ -14,69 +14,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import yaml
 from torch import Tensor
 
-from detection.datasets import Annotation
-from fusion.errors import InputError, did_you_mean
+from detection.settings import MODELS, STRIDE, DetectorSettings, check_one_of
+from fusion.errors import InputError
 from fusion.pairs import Image, read_rgb
 
-MODELS = tuple(f"yolov5{size}" for size in "nsmlx")
-STRIDE = 32
 EpochHook = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with its number (from 1), the number of epochs, and the metrics."""
-
-
-@dataclass(frozen=True)
-class DetectorSettings:
-    """How a detector is trained; what is not named here is ultralytics' default.
-
-    Learning rates fall linearly to `learning_rate` x `final_learning_rate`. Gradients are
-    accumulated up to `nominal_batch` images per step: with few images, lower it to `batch`, or
-    an epoch is only a handful of steps. Mosaics are off in the last `close_mosaic` epochs.
-    `select` keeps the last epoch's weights or those best on the validation split (the moving
-    average of the weights in both cases). Raises InputError when a value makes no sense.
-    """
-
-    model: str = "yolov5s"
-    image_size: int = 640
-    epochs: int = 100
-    batch: int = 16
-    optimizer: Literal["SGD", "Adam", "AdamW"] = "SGD"
-    learning_rate: float = 0.01
-    final_learning_rate: float = 0.01
-    momentum: float = 0.937
-    weight_decay: float = 0.0005
-    warmup_epochs: float = 3.0
-    warmup_bias_learning_rate: float = 0.1
-    nominal_batch: int = 64
-    mosaic: float = 1.0
-    close_mosaic: int = 10
-    seed: int = 0
-    initial_checkpoint: Path | None = None
-    select: Literal["last", "best"] = "last"
-    precision: Literal["fp32", "bf16"] = "fp32"
-
-    def __post_init__(self) -> None:
-        _check_one_of("model", self.model, MODELS)
-        _check_one_of("optimizer", self.optimizer, ("SGD", "Adam", "AdamW"))
-        _check_one_of("select", self.select, ("last", "best"))
-        _check_one_of("precision", self.precision, ("fp32", "bf16"))
-        for key in ("image_size", "epochs", "batch", "nominal_batch"):
-            _check(getattr(self, key) > 0, key, getattr(self, key), "must be greater than 0")
-        for key in ("warmup_epochs", "close_mosaic", "seed"):
-            _check(getattr(self, key) >= 0, key, getattr(self, key), "must not be negative")
-        rates = ("learning_rate", "final_learning_rate", "warmup_bias_learning_rate")
-        for key in (*rates, "momentum", "weight_decay", "mosaic"):
-            _check(0 <= getattr(self, key) <= 1, key, getattr(self, key), "must be in [0, 1]")
-        _check(self.learning_rate > 0, "learning_rate", self.learning_rate, "must exceed 0")
-        _check(
-            self.image_size % STRIDE == 0, "image_size", self.image_size, "must be a multiple of 32"
-        )
 
 
 @dataclass(frozen=True)
@@ -93,38 +43,6 @@ class DetectorResult:
     layers_loaded: int | None
     layers_total: int
     history: list[dict[str, float]]
-
-
-def export(
-    images: Mapping[str, Path],
-    annotations: Mapping[str, Annotation],
-    splits: Mapping[str, Sequence[str]],
-    classes: Sequence[str],
-    out: Path,
-) -> Path:
-    """Write the tree that ultralytics trains on and return the path of its ``data.yaml``.
-
-    ``out/images/SPLIT/NAME.png`` are hard links, or copies where links are impossible;
-    ``out/labels/SPLIT/NAME.txt`` hold normalised boxes. Splits are named train (needed), val and
-    test; without val, data.yaml names the training images there, because ultralytics wants an
-    entry, and ``select="best"`` is then refused. Raises InputError for an empty or unknown
-    split, a name in two splits, and a name without image or annotation.
-    """
-    _check_splits(images, annotations, splits)
-    for split, names in splits.items():
-        for kind in ("images", "labels"):
-            (out / kind / split).mkdir(parents=True, exist_ok=True)
-        for name in names:
-            _place(images[name], out / "images" / split / f"{name}{images[name].suffix}")
-            label = out / "labels" / split / f"{name}.txt"
-            label.write_text(_yolo_text(annotations[name]), encoding="utf-8")
-    root = out.resolve()
-    entries = {split: str(root / "images" / split) for split in splits}
-    entries.setdefault("val", entries["train"])
-    data = {"path": str(root), **entries, "names": dict(enumerate(classes))}
-    path = root / "data.yaml"
-    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return path
 
 
 def train(
@@ -371,7 +289,7 @@ def _load_network(weights: Path, classes: Sequence[str]) -> Any:
             f"{weights} was trained for {', '.join(content['classes'])}, not for "
             f"{', '.join(classes)}; predict with the same classes in the same order."
         )
-    _check_one_of("model", content["model"], MODELS)
+    check_one_of("model", content["model"], MODELS)
     network = _build_network(content["model"], len(classes))
     network.load_state_dict(content["state_dict"])
     return network
@@ -461,44 +379,30 @@ def _as_detections(name: str, rows: Tensor) -> list[dict[str, Any]]:
 
 
 def _prepare_ultralytics() -> None:
-    """Import ultralytics quiet and offline, with a configuration folder for this process only."""
+    """Import ultralytics quiet and offline, with settings of its own that outlive no import.
+
+    Its configuration folder is needed only while it is imported, and is removed at once: a
+    process that is killed later leaves nothing behind.
+    """
     import sys
+    import tempfile
 
     if "ultralytics" in sys.modules:
         return
-    import atexit
-    import tempfile
+    with tempfile.TemporaryDirectory(prefix="fuse-then-ultralytics-") as folder:
+        os.environ.update(
+            YOLO_CONFIG_DIR=folder,
+            YOLO_OFFLINE="true",
+            YOLO_AUTOINSTALL="false",
+            YOLO_VERBOSE="false",  # no progress bars
+            NO_ALBUMENTATIONS_UPDATE="1",
+        )
+        from ultralytics.data import utils
+        from ultralytics.utils import SETTINGS
 
-    folder = Path(tempfile.mkdtemp(prefix="fuse-then-ultralytics-"))
-    owner = os.getpid()
-
-    def clean() -> None:
-        if os.getpid() == owner:  # not in a forked image-loading process
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(clean)
-    _place_fonts(folder / "Ultralytics")
-    os.environ.update(
-        YOLO_CONFIG_DIR=str(folder),
-        YOLO_OFFLINE="true",
-        YOLO_AUTOINSTALL="false",
-        YOLO_VERBOSE="false",  # no progress bars
-        NO_ALBUMENTATIONS_UPDATE="1",
-    )
-    from ultralytics.utils import SETTINGS
-
-    off = {key: False for key, value in SETTINGS.items() if isinstance(value, bool)}
-    SETTINGS.update(off)
-
-
-def _place_fonts(folder: Path) -> None:
-    """Put matplotlib's font where ultralytics looks before it would download one."""
-    import matplotlib
-
-    folder.mkdir(parents=True)
-    font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    for name in ("Arial.ttf", "Arial.Unicode.ttf"):
-        shutil.copyfile(font, folder / name)
+        # No integration may report anything, and nobody needs the font that would be fetched.
+        SETTINGS.update({key: False for key, value in SETTINGS.items() if isinstance(value, bool)})
+        utils.check_font = lambda _name: None
 
 
 @contextmanager
@@ -536,60 +440,6 @@ def _torch_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _place(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    # ultralytics rewrites damaged JPEG files in place, so it never gets a link to one.
-    if source.suffix.lower() not in {".jpg", ".jpeg"}:
-        try:
-            target.hardlink_to(source.resolve())
-        except OSError:
-            pass  # another file system, or links forbidden
-        else:
-            return
-    try:
-        shutil.copyfile(source, target)
-    except OSError as error:
-        raise InputError(
-            f"{source} cannot be copied ({error.strerror}); check the file."
-        ) from error
-
-
-def _yolo_text(annotation: Annotation) -> str:
-    width, height = annotation.width, annotation.height
-    return "".join(
-        f"{box.label} {(box.x1 + box.x2) / 2 / width:.8f} {(box.y1 + box.y2) / 2 / height:.8f} "
-        f"{(box.x2 - box.x1) / width:.8f} {(box.y2 - box.y1) / height:.8f}\n"
-        for box in annotation.boxes
-    )
-
-
-def _check_splits(
-    images: Mapping[str, Path],
-    annotations: Mapping[str, Annotation],
-    splits: Mapping[str, Sequence[str]],
-) -> None:
-    if "train" not in splits:
-        raise InputError("The split has no train list; a detector cannot be trained without one.")
-    owner: dict[str, str] = {}
-    for split, names in splits.items():
-        _check_one_of("split", split, ("train", "val", "test"))
-        if not names:
-            raise InputError(f"The {split} split is empty; list at least one image, or drop it.")
-        for name in names:
-            if name in owner:
-                raise InputError(
-                    f'The image "{name}" is in the {owner[name]} split and again in {split}; '
-                    f"list it once, or the results are not to be trusted."
-                )
-            owner[name] = split
-            for kind, known in (("image", images), ("annotation", annotations)):
-                if name not in known:
-                    raise InputError(
-                        f'The {split} split lists "{name}", which has no {kind}; add it, or '
-                        f"remove the name from the split."
-                    )
-
-
 def _check_training(data: dict[str, Any], settings: DetectorSettings, device: str) -> None:
     if settings.select == "best" and data["val"] == data["train"]:
         raise InputError(
@@ -606,13 +456,3 @@ def _check_device(device: str) -> None:
         raise InputError(f'The device "{device}" is not known; use "cpu" or "cuda:NUMBER".')
     if device != "cpu" and not torch.cuda.is_available():
         raise InputError(f'The device "{device}" is not there: torch sees no GPU; use "cpu".')
-
-
-def _check_one_of(key: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise InputError(f'{key}: "{value}" is not known.{did_you_mean(value, list(known))}')
-
-
-def _check(good: bool, key: str, value: object, rule: str) -> None:
-    if not good:
-        raise InputError(f"{key}: {value} {rule}; correct the detector's settings.")

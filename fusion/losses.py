@@ -40,6 +40,16 @@ def fusion_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, T
     All three are B x 1 x H x W in one common range (LKC-FUNet trains in [-1, 1]). For medical
     pairs `infrared` is the MRI. Source: arXiv 2411.10036, Eq. 6-8, all weights 1.
     """
+    # Variances are differences of near-equal numbers: half precision would spoil the SSIM.
+    with torch.autocast(fused.device.type, enabled=False):
+        return _fusion_loss(_full(fused), _full(infrared), _full(visible))
+
+
+def _full(image: Tensor) -> Tensor:
+    return image.float() if image.dtype in (torch.float16, torch.bfloat16) else image
+
+
+def _fusion_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
     intensity = (fused - torch.maximum(infrared, visible)).abs().mean()
     similarity = 1 - 0.5 * (ssim(infrared, fused) + ssim(visible, fused))
     edges = torch.maximum(sobel(infrared), sobel(visible))

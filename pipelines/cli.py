@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fusion.errors import InputError
+from pipelines.worker import StageFailed
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -21,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"fuse-then: {error}", file=sys.stderr)
         return 2
+    except StageFailed as error:
+        print(f"fuse-then: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("fuse-then: stopped; finished stages are kept, run again to go on.", file=sys.stderr)
         return 130

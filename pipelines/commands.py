@@ -13,6 +13,7 @@ from fusion.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.plan import Plan
+    from pipelines.specs import Task
     from pipelines.store import Store
 # Every import below costs seconds somewhere; a command pays only for its own.
 
@@ -51,15 +52,24 @@ def run_flow(options: argparse.Namespace) -> int:
 
 
 def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    tasks = {"detect": ("detection",), "segment": ("segmentation",)}.get(options.flow)
-    plan, store = _plan(options, overrides)
-    chosen = tasks or ("detection", "segmentation")
+    from pipelines.specs import TASKS
+
+    only: dict[str, tuple[Task, ...]] = {"detect": ("detection",), "segment": ("segmentation",)}
+    chosen = only.get(options.flow, TASKS)
+    plan, store = _plan(options, overrides, chosen)
     _show(plan, store, chosen, "text")
     print(f"\nPictures    {_pictures(plan, store)}")
-    print(f"MLflow      mlflow ui --backend-store-uri sqlite:///{store.root / 'mlflow.db'}")
+    print(f"MLflow      {_where_tracked(store)}")
     print("Prefect     prefect server start")
     print(f"Again       fuse-then table {options.experiment} --format md (or csv, latex, json)")
     print("Your data   fuse-then data verify YOUR.yaml, then name it in an experiment (README)")
+
+
+def _where_tracked(store: Store) -> str:
+    from pipelines.tracking import tracking_uri
+
+    uri = tracking_uri(store)
+    return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else uri
 
 
 def _pictures(plan: Plan, store: Store) -> str:
@@ -77,18 +87,21 @@ def _pictures(plan: Plan, store: Store) -> str:
     return str(folder)
 
 
-def _plan(options: argparse.Namespace, overrides: dict[str, Any]) -> tuple[Plan, Store]:
+def _plan(
+    options: argparse.Namespace,
+    overrides: dict[str, Any],
+    tasks: tuple[Task, ...] = ("detection", "segmentation"),
+) -> tuple[Plan, Store]:
     from pipelines.console import Screen
     from pipelines.plan import make_plan
-    from pipelines.specs import TASKS, load_experiment
+    from pipelines.specs import load_experiment
     from pipelines.store import open_store
 
+    spec = load_experiment(options.experiment, overrides)
     store = open_store(options.store)
     screen = Screen()
     with screen.live():
-        plan = make_plan(
-            load_experiment(options.experiment, overrides), store, TASKS, screen.reporter()
-        )
+        plan = make_plan(spec, store, tasks, screen.reporter())
     return plan, store
 
 
@@ -107,10 +120,10 @@ def plan(options: argparse.Namespace) -> int:
                     counts[state] += 1
                     print(f"{state:8}  {stage.title:34}  {step.title}{why}")
                 seen.add(stage.title)
-    for title, why in made.blocked:
-        counts["blocked"] += 1
-        print(f"{'blocked':8}  {title}: {why}")
-    print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    counts["blocked"] += len(made.blocked)
+    for line in _blocked(made):
+        print(f"{'blocked':8}  {line}")
+    print(", ".join(f"{count} {state}" for state, count in counts.items() if count))
     return 2 if made.blocked else 0
 
 
@@ -130,9 +143,20 @@ def table(options: argparse.Namespace) -> int:
 
     made, store = _plan(options, parse_overrides(options.set))
     _show(made, store, TASKS, options.format)
-    for title, why in made.blocked:
-        print(f"blocked: {title}: {why}", file=sys.stderr)
+    for line in _blocked(made):
+        print(f"blocked: {line}", file=sys.stderr)
     return 0
+
+
+def _blocked(made: Plan) -> list[str]:
+    """Return each reason once, with the first of the cells that it blocks."""
+    titles: dict[str, list[str]] = {}
+    for title, why in made.blocked:
+        titles.setdefault(why, []).append(title)
+    more = {
+        why: f" (and {len(found) - 1} more)" if found[1:] else "" for why, found in titles.items()
+    }
+    return [f"{found[0]}{more[why]}: {why}" for why, found in titles.items()]
 
 
 def _show(plan: Plan, store: Store, tasks: Any, form: Any) -> None:
@@ -160,12 +184,12 @@ def fuse(options: argparse.Namespace) -> int:
     from fusion.generate import fuse_folder
     from fusion.pairs import list_pairs
     from pipelines.console import Screen
-    from pipelines.specs import parse_overrides
+    from pipelines.specs import MethodSpec, parse_overrides, validate
 
     pairs = list_pairs(Path(options.infrared), Path(options.visible))
-    method = load_method(
-        options.method, options.checkpoint, options.device, **parse_overrides(options.set)
-    )
+    given = {"name": options.method, "params": parse_overrides(options.set)}
+    params = validate(MethodSpec, given, Path("--set")).params
+    method = load_method(options.method, options.checkpoint, options.device, **params)
     screen = Screen()
     if method.needs_checkpoint and options.checkpoint is None:
         screen.say(
@@ -224,7 +248,10 @@ def data_verify(options: argparse.Namespace) -> int:
     store, screen = open_store(options.store), Screen()
     spec = load_dataset(options.dataset, parse_overrides(options.set))
     with screen.live():
-        settled = Planner(store, screen.reporter()).settle(spec)
+        try:
+            settled = Planner(store, screen.reporter()).settle(spec)
+        except InputError:  # an image that cannot be read: it is listed below with all the others
+            settled = spec.model_copy(update={"split": None})
         dataset = open_dataset(settled)
         with screen.step(f"checking {spec.name}") as report:
             found = inspect(dataset, lambda done, total: report(done, total, ""))

@@ -14,13 +14,14 @@ import numpy as np
 import yaml
 
 from detection.datasets import Annotation, Box, read_voc, read_yolo
-from fusion.errors import InputError
+from fusion.errors import InputError, did_you_mean
 from fusion.pairs import ImagePair, check_same_size, list_images, list_pairs, read_rgb
 from pipelines.digests import FileDigests, digest, names_digest
 from pipelines.specs import DatasetSpec, read_yaml
 from segmentation.datasets import read_mask
 
 SPLITS = ("train", "val", "test")
+SPLIT_FACTS = ("version", "method", "seed", "ratios", "pairs_digest")
 Progress = Callable[[int, int], None]
 
 
@@ -62,7 +63,7 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
         return Dataset(spec, pairs, labels, _read_split(spec, pairs))
     pairs, labels, splits = {}, {}, {}
     for split in SPLITS:
-        folders = [root / f.format(split=split) for f in (spec.infrared, spec.visible)]
+        folders = [root / _in_split(f, split) for f in (spec.infrared, spec.visible)]
         if split == "val" and not any(folder.exists() for folder in folders):
             continue
         found = {pair.name: pair for pair in list_pairs(*folders)}
@@ -75,20 +76,20 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
         pairs |= found
         splits[split] = tuple(found)
         if spec.labels:
-            labels |= _labels(spec, root / spec.labels.format(split=split), found)
+            labels |= _labels(spec, root / _in_split(spec.labels, split), found)
     return Dataset(spec, pairs, labels, splits)
 
 
 def _root(spec: DatasetSpec) -> Path:
     root = spec.root
     if root is None or not root.is_dir():
-        where = "is not drawn yet" if root is None else f"{root} does not exist"
+        where = "its scenes, which are not drawn yet," if root is None else str(root)
         raise InputError(
-            f'The root of dataset "{spec.name}" ({where}); put the data there or give another '
-            f"root. Expected:\n{expected_tree(spec)}"
+            f'The root of dataset "{spec.name}", {where}, does not exist; put the data there or '
+            f"give another root. Expected:\n{expected_tree(spec)}"
         )
     for folder in (spec.infrared, spec.visible, spec.labels):
-        place = root / folder.format(split="train") if folder else root
+        place = root / _in_split(folder, "train") if folder else root
         if not place.is_dir():
             raise InputError(
                 f'The dataset "{spec.name}" has no folder {place}; put it there or name the folder '
@@ -109,8 +110,13 @@ def expected_tree(spec: DatasetSpec) -> str:
             (spec.labels, suffix),
         ):
             if folder:
-                lines.append(f"    {folder.format(split=split)}/{what}")
+                lines.append(f"    {_in_split(folder, split)}/{what}")
     return "\n".join(lines)
+
+
+def _in_split(folder: str, split: str) -> str:
+    # Not str.format: other braces in a folder's name are part of it.
+    return folder.replace("{split}", split)
 
 
 def _labels(spec: DatasetSpec, folder: Path, pairs: Mapping[str, ImagePair]) -> dict[str, Path]:
@@ -137,7 +143,7 @@ def _read_split(spec: DatasetSpec, pairs: Mapping[str, ImagePair]) -> Mapping[st
             f"The split file {path} does not exist; make it with fuse-then data split."
         )
     data = read_yaml(path)
-    splits = {name: tuple(str(item) for item in data.get(name) or ()) for name in SPLITS}
+    splits = {name: _names(path, data, name) for name in SPLITS}
     counts = Counter(name for names in splits.values() for name in names)
     unknown = sorted(counts.keys() - pairs.keys())
     if unknown:
@@ -148,10 +154,24 @@ def _read_split(spec: DatasetSpec, pairs: Mapping[str, ImagePair]) -> Mapping[st
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise InputError(f'{path} names "{twice[0]}" more than once; keep one of them.')
+    strange = sorted(str(key) for key in data.keys() - {*SPLITS, *SPLIT_FACTS})
+    if strange:
+        hint = did_you_mean(strange[0], list(SPLITS))
+        raise InputError(f'{path} has the unknown key "{strange[0]}".{hint}')
     for name in ("train", "test"):
         if not splits[name]:
             raise InputError(f'{path} has an empty split "{name}"; list at least one name.')
     return {name: names for name, names in splits.items() if names}
+
+
+def _names(path: Path, data: Mapping[str, Any], split: str) -> tuple[str, ...]:
+    names = data.get(split) or []
+    if not isinstance(names, list):
+        raise InputError(f'{path}: "{split}" must be a list of names; write "- NAME".')
+    for name in names:
+        if not isinstance(name, str):  # YAML reads 00010 as the number 8
+            raise InputError(f"{path} lists {name!r} without quotes; write names as text.")
+    return tuple(names)
 
 
 @dataclass

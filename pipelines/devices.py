@@ -34,9 +34,9 @@ def slots(devices: str | None = None, jobs: int | None = None) -> list[Slot]:
     if names and names != ["cpu"]:
         _check(names)
         return [Slot(name, name.replace(":", "-"), _cores() // len(names) or 1) for name in names]
-    count = jobs or min(2, _cores())
+    count = min(2, _cores()) if jobs is None else jobs
     if count < 1:
-        raise InputError(f"--jobs {count} is not a positive number of trainings at once.")
+        raise InputError(f"--jobs {count} is no number of trainings at once; give 1 or more.")
     threads = max(1, _cores() // count)
     return [Slot("cpu", f"cpu-{number}", threads) for number in range(count)]
 
@@ -50,7 +50,7 @@ def lease(choices: Sequence[Slot], poll_seconds: float = 0.2) -> Iterator[Slot]:
     folder = _lock_folder()
     while True:
         for slot in choices:
-            with (folder / slot.name).open("w") as lock:
+            with (folder / slot.name).open("a") as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -63,6 +63,9 @@ def lease(choices: Sequence[Slot], poll_seconds: float = 0.2) -> Iterator[Slot]:
 def _lock_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"fuse-then-devices-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    # Anybody may write to the temporary folder: a lock in somebody else's folder is not ours.
+    if folder.lstat().st_uid != os.getuid():
+        raise InputError(f"{folder} belongs to another user; set TMPDIR to a folder of your own.")
     return folder
 
 
@@ -84,4 +87,6 @@ def _check(names: list[str]) -> None:
     for name in names:
         if name not in available:
             have = ", ".join(available) or "none: only cpu"
-            raise InputError(f'There is no device "{name}" on this machine (it has {have}).')
+            raise InputError(
+                f'There is no device "{name}" on this machine (it has {have}); choose another.'
+            )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
+
+from fusion.errors import InputError
 
 CONTRACT = frozenset({"fusion", "fusion.errors", "fusion.pairs", "fusion.method"})
 """What every method imports; a change there that changes results raises a stage's version."""
@@ -34,22 +38,29 @@ def file_digest(path: Path) -> str:
 
 
 class FileDigests:
-    """sha256 of files, remembered by path, size and modification time in one SQLite file."""
+    """sha256 of files, remembered by path, size and time of change in one SQLite file.
+
+    The time is the inode's, which no tool sets back: a copy that keeps the modification time of
+    what it replaces is still seen.
+    """
 
     def __init__(self, database: Path) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
         self._database = database
         with self._connect() as connection:
             connection.execute(
-                "CREATE TABLE IF NOT EXISTS files "
-                "(path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT)"
+                "CREATE TABLE IF NOT EXISTS digests "
+                "(path TEXT PRIMARY KEY, size INTEGER, changed_ns INTEGER, sha256 TEXT)"
             )
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """Return the digest of each file; only new and changed files are read."""
-        states = {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
+        """Return the digest of each file; only new and changed files are read.
+
+        Raises InputError for a file that cannot be opened, such as a broken link.
+        """
+        states = {path: _state(path) for path in paths}
         with self._connect() as connection:
-            rows = connection.execute("SELECT path, size, mtime_ns, sha256 FROM files")
+            rows = connection.execute("SELECT path, size, changed_ns, sha256 FROM digests")
             known = {row[0]: row[1:] for row in rows}
         result = {
             path: known[str(path)][2]
@@ -57,17 +68,37 @@ class FileDigests:
             if known.get(str(path), ())[:2] == state
         }
         missing = [path for path in states if path not in result]
+        if not missing:
+            return result
         with ThreadPoolExecutor(max_workers=4) as pool:
-            fresh = dict(zip(missing, pool.map(file_digest, missing), strict=True))
+            fresh = dict(zip(missing, pool.map(_readable_digest, missing), strict=True))
         with self._connect() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
                 [(str(path), *states[path], sha) for path, sha in fresh.items()],
             )
         return {**result, **fresh}
 
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._database, timeout=60, isolation_level="IMMEDIATE")
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._database, timeout=60, isolation_level="IMMEDIATE")
+        with contextlib.closing(connection), connection:
+            yield connection
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened ({error.strerror}); check the file.") from error
+    return state.st_size, state.st_ctime_ns
+
+
+def _readable_digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened ({error.strerror}); check the file.") from error
 
 
 def tree_digest(root: Path, names: Iterable[str]) -> str:
@@ -90,24 +121,27 @@ def code_digest(module: str) -> str:
     todo = [module]
     while todo:
         name = todo.pop()
-        source = _source(name)
-        if name in seen or source is None:
+        spec = _locate(name)
+        if name in seen or spec is None or not (spec.origin or "").endswith(".py"):
             continue
-        tree = _without_docstrings(ast.parse(source))
+        tree = _without_docstrings(ast.parse(Path(str(spec.origin)).read_text(encoding="utf-8")))
         seen[name] = ast.dump(tree)
-        near = {found for found in _imports(tree, name) if found.split(".")[0] == package}
+        # Relative imports of a package's __init__ start at the package itself.
+        here = name.split(".") if spec.submodule_search_locations else name.split(".")[:-1]
+        near = {found for found in _imports(tree, here) if found.split(".")[0] == package}
         todo += sorted(near - CONTRACT)
     return digest(seen)
 
 
-def _source(module: str) -> str | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    return Path(spec.origin).read_text(encoding="utf-8")
+def _locate(module: str) -> ModuleSpec | None:
+    """Find a module without importing its parents, which ``find_spec("a.b")`` would."""
+    first, *rest = module.split(".")
+    spec = importlib.util.find_spec(first)
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations)
+    return spec
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
@@ -123,13 +157,13 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def _imports(tree: ast.Module, module: str) -> set[str]:
+def _imports(tree: ast.Module, package: list[str]) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(module.split(".")[: -node.level]) if node.level else ""
+            base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
             name = ".".join(part for part in (base, node.module or "") if part)
             found |= {name, *(f"{name}.{alias.name}" for alias in node.names)}
     return found

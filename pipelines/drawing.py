@@ -141,26 +141,23 @@ class Canvas:
         image = self.albedo * light[..., None] // 255 + glow
         image += box_blur(box_blur(glow, unit // 20), unit // 28) * int(rng.integers(1, 5)) // 2
         image = box_blur(np.minimum(image, 255), int(rng.integers(0, 2)))
-        return _noisy(halve(image), 9 if self.night else 6, rng)
+        return _noisy(halve(image), 10 if self.night else 7, rng)
 
     def infrared(self, rng: Rng) -> Image:
         """Return the infrared image, H x W: soft, noisy and often of low contrast."""
         image = halve(box_blur(self.heat.astype(np.int32), int(rng.integers(1, 3))))
-        gain, middle = int(rng.integers(9, 17)), 60
-        image = (image - middle) * gain // 16 + middle + int(rng.integers(-12, 13))
+        gain, middle = int(rng.integers(12, 17)), 30
+        image = (image - middle) * gain // 16 + middle + int(rng.integers(-8, 13))
         return _noisy(image, 7, rng)
 
 
 def box_blur(image: Ints, radius: int) -> Ints:
     """Return the mean over a (2 radius + 1) square, in integers, with edges repeated."""
-    for axis in (0, 1) if radius else ():
-        pad = [(0, 0)] * image.ndim
-        pad[axis] = (radius + 1, radius)
-        total = np.cumsum(np.pad(image, pad, mode="edge"), axis=axis, dtype=np.int32)
-        n = total.shape[axis]
-        ahead = np.take(total, range(2 * radius + 1, n), axis=axis)
-        behind = np.take(total, range(0, n - 2 * radius - 1), axis=axis)
-        image = (ahead - behind) // (2 * radius + 1)
+    wide = 2 * radius + 1
+    for _ in range(2) if radius else ():  # along the rows, then along the columns
+        pad = [(radius + 1, radius)] + [(0, 0)] * (image.ndim - 1)
+        total = np.cumsum(np.pad(image, pad, mode="edge"), axis=0, dtype=np.int32)
+        image = ((total[wide:] - total[:-wide]) // wide).swapaxes(0, 1)
     return image
 
 

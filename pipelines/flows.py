@@ -14,8 +14,8 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture, as_completed
 from prefect.client.schemas import State
+from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
 

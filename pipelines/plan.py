@@ -86,7 +86,7 @@ def _stage(
 
 
 class Planner:
-    """Turns a spec into stages; draws scenes, splits and indexes (cheap, no training) on the way."""
+    """Turns a spec into stages; draws scenes, splits and indexes on the way, but trains nothing."""
 
     def __init__(self, store: Store, report: Callable[[str], Report]) -> None:
         self._store = store
@@ -120,7 +120,8 @@ class Planner:
             if not spec.comes_split:
                 given["split"] = {"file": str(folder / spec.layout / "split.yaml")}
             return DatasetSpec.model_validate({**spec.model_dump(), **given})
-        if spec.labels is None or spec.comes_split or (spec.split and spec.split.file):
+        unlabelled = spec.labels is None and spec.split is None
+        if unlabelled or spec.comes_split or (spec.split and spec.split.file):
             return spec
         bare = open_dataset(spec.model_copy(update={"split": None}))
         drawn = spec.split.model_dump() if spec.split else {"ratios": (8, 1, 1), "seed": 0}
@@ -167,7 +168,7 @@ class Planner:
         if not dataset.splits:
             raise InputError(
                 f'{method.row} is to be trained on "{dataset.spec.name}", which has no split; '
-                f"give the dataset labels, folders per split, or split.file."
+                f"give the dataset split.ratios, split.file, or folders per split."
             )
         digests = self._store.digests
         chosen = {name: dataset.splits.get(name, ()) for name in ("train", "val")}
@@ -184,13 +185,13 @@ class Planner:
 
     def fused(self, method: MethodSpec, spec: DatasetSpec, seed: int) -> tuple[Stage, Stage | None]:
         """Return the stage that fuses a dataset, and the one that trains its weights, if any."""
-        dataset, _ = self.open(spec)
+        dataset, index = self.open(spec)
         training = self.weights(method, seed)
         facts: dict[str, Any] = {
             "method": method.name,
             "params": method.params,
             "code": _code(method.name),
-            "pairs": dataset.pairs_digest(self._store.digests),
+            "pairs": index.spec["pairs"],
             "color": dataset.spec.color,
         }
         local = _local(dataset)
@@ -202,7 +203,7 @@ class Planner:
         return _stage("fuse", facts, {"weights": training} if training else {}, local), training
 
     def _folder_digest(self, folder: Path) -> str:
-        images = list_images(folder.expanduser())
+        images = list_images(folder)
         known = self._store.digests.of(images.values())
         return names_digest({name: known[path] for name, path in images.items()})
 
@@ -246,7 +247,7 @@ def _method_check(method: MethodSpec, dataset: Dataset) -> Stage:
         facts["checkpoint"] = _checked_file(method.checkpoint, f"{method.row}.checkpoint")
         local["checkpoint"] = str(method.checkpoint)
     if "folder" in method.params:
-        folder = list_images(Path(method.params["folder"]).expanduser())
+        folder = list_images(Path(method.params["folder"]))
         facts["names"] = digest([sorted(folder), sorted(dataset.pairs)])
         local |= _local(dataset)
     return _stage("check_method", facts, local=local)

@@ -36,16 +36,19 @@ def provenance() -> dict[str, Any]:
 def commit() -> str:
     """Return the git commit of the installed sources ("+changes" if edited), else the version."""
     folder = Path(__file__).resolve().parent.parent
-    if not (folder / ".git").exists():
+    head = _git(folder, "rev-parse", "--short=12", "HEAD") if (folder / ".git").exists() else ""
+    if not head:
         return f"fuse-then {metadata.version('fuse-then')}"
-    head = _git(folder, "rev-parse", "--short=12", "HEAD")
     return head + ("+changes" if _git(folder, "status", "--porcelain") else "")
 
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # git is not installed
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _versions() -> dict[str, str]:

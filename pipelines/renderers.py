@@ -54,7 +54,10 @@ def text(table: Table) -> str:
     for row, cells in zip(table.rows, body, strict=True):
         ranks = [None, *(table.rank(row, c) for c in range(len(table.columns)))]
         lines.append(_aligned(cells, widths, ranks))
-    lines += ["", "bold: best, underlined: second, -: class absent, ...: not finished"]
+    lines += [
+        "",
+        "bold: best, underlined: second, -: class absent or not printed, ...: not finished",
+    ]
     return "\n".join([*lines, *_lines(table)])
 
 
@@ -80,8 +83,13 @@ def markdown(table: Table) -> str:
     lines.append("|---|" + "---:|" * len(table.columns))
     for row in table.rows:
         cells = [cell(table, row, c, mark) for c in columns]
-        lines.append(f"| {label(row).strip()} | " + " | ".join(cells) + " |")
-    lines += ["", "Bold: best; underlined: second; -: class absent; ...: not finished.", ""]
+        name = label(row).strip().replace("|", "\\|")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "Bold: best; underlined: second; -: class absent or not printed; ...: not finished.",
+    ]
+    lines.append("")
     return "\n".join([*lines, *(f"- {line}" for line in _lines(table))])
 
 
@@ -121,9 +129,9 @@ def latex(table: Table) -> str:
 
 
 def _escape(name: str) -> str:
-    for character in "&%$#_{}":
-        name = name.replace(character, f"\\{character}")
-    return name
+    known = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    plain = {character: f"\\{character}" for character in "&%$#_{}"}
+    return "".join({**known, **plain}.get(character, character) for character in name)
 
 
 def json_text(table: Table) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -118,21 +118,21 @@ def _boxes(canvas: Canvas) -> tuple[tuple[str, int, int, int, int], ...]:
 
 def _draw_backdrop(canvas: Canvas, rng: Rng) -> None:
     night, (height, width) = canvas.night, canvas.size
-    canvas.light[:] = int(rng.integers(30, 52)) if night else int(rng.integers(190, 256))
+    canvas.light[:] = int(rng.integers(20, 38)) if night else int(rng.integers(150, 226))
     horizon = round(canvas.camera.horizon)
     if night:  # our own headlights
         beam = (canvas.camera.centre, horizon + height / 6)
-        canvas.shine(oval(beam, width * 0.42, height / 4), int(rng.integers(25, 60)))
+        canvas.shine(oval(beam, width * 0.42, height / 4), int(rng.integers(10, 40)))
     rows = np.arange(height, dtype=np.int32)[:, None]
     top = np.array((70, 90, 140) if night else (110, 155, 215), np.int32)
     low = np.array((110, 110, 120) if night else (215, 225, 235), np.int32)
     sky = top + (low - top) * np.minimum(rows, horizon) // horizon
     canvas.albedo[:] = sky[:, None, :]
-    canvas.heat[:] = (12 if night else 25) + 20 * np.minimum(rows, horizon) // horizon
-    warm = int(rng.integers(28, 48)) if night else int(rng.integers(55, 80))
+    canvas.heat[:] = (4 if night else 12) + 8 * np.minimum(rows, horizon) // horizon
+    warm = int(rng.integers(14, 30)) if night else int(rng.integers(32, 52))
     gray = int(rng.integers(80, 120))
     _ground(canvas, 60.0, (105, 115, 80), warm - 5)
-    _ground(canvas, WALK, near((150, 145, 138), 12, rng), warm - 3)
+    _ground(canvas, WALK, near((125, 122, 116), 10, rng), warm - 3)
     _ground(canvas, ROAD, (gray, gray, gray + 4), warm)
     for side in (-1, 1):
         _edge(canvas, side * (ROAD + 0.1), 0.15, (175, 172, 165), warm - 2)
@@ -205,7 +205,7 @@ def _draw_house(canvas: Canvas, rng: Rng, x: float, z: tuple[float, float], warm
 def _draw_window(canvas: Canvas, rng: Rng, x: float, at: tuple[float, float], heat: int) -> None:
     floor, z = at
     lit = canvas.night and rng.random() < 0.12
-    heated = heat + (int(rng.integers(20, 75)) if rng.random() < 0.12 else int(rng.integers(-4, 6)))
+    heated = heat + (int(rng.integers(20, 90)) if rng.random() < 0.12 else int(rng.integers(-4, 6)))
     corners = ((floor, z), (floor + 1.5, z), (floor + 1.5, z + 1.1), (floor, z + 1.1))
     glow: Color | None = near((120, 95, 55), 15, rng) if lit else None
     quad = [canvas.camera.project(x, h, depth) for h, depth in corners]
@@ -233,11 +233,11 @@ def _road_things(canvas: Canvas, rng: Rng) -> list[Task]:
         z = float(rng.uniform(8, 14))
         while z < 30:
             if rng.random() < 0.45:
-                tasks += _vehicle(canvas, rng, side * 3.9, z, _kind(rng), rng.random() < 0.3)
+                tasks += _vehicle(canvas, rng, side * 3.9, z, _kind(rng), rng.random() < 0.25)
             z += float(rng.uniform(7, 12))
         if rng.random() < 0.6:
             z = float(rng.uniform(9, 26))
-            tasks += _vehicle(canvas, rng, side * 1.6, z, _kind(rng), rng.random() < 0.85)
+            tasks += _vehicle(canvas, rng, side * 1.6, z, _kind(rng), rng.random() < 0.7)
     for _ in range(int(rng.integers(0, 3))):
         x, z = float(rng.uniform(-4.5, 4.5)), float(rng.uniform(8, 18))
         tasks.append((z, partial(_draw_motorcycle, canvas, rng, x, z)))
@@ -251,43 +251,59 @@ def _kind(rng: Rng) -> str:
 def _vehicle(canvas: Canvas, rng: Rng, x: float, z: float, name: str, running: bool) -> list[Task]:
     paints: list[Color] = [(200, 200, 205), (170, 40, 35), (45, 75, 140), (215, 180, 60)]
     color = near(paints[int(rng.integers(4))], 25, rng)
-    if running and rng.random() < (0.8 if canvas.night else 0.5):
-        color = near((75, 75, 80), 25, rng)  # dark or road-coloured: hard to see
-    elif canvas.night:
-        color = tone(color, 125)  # what we can see at night is what is brightly painted
     heading = "toward" if x < 0 else "away"
     if rng.random() < 0.12:
         heading = ("left", "right")[int(rng.integers(2))]
     lights = running and rng.random() < (0.3 if canvas.night else 0.1)
-    warm = int(rng.integers(70, 130)) if canvas.night else int(rng.integers(55, 105))
     vehicle = Vehicle(name, x, z, heading, running, lights, color)
-    return [(z + 1, partial(draw_vehicle, canvas, vehicle, warm))]
+    return [(z + 1, partial(_draw_in_traffic, canvas, rng, vehicle))]
+
+
+def _draw_in_traffic(canvas: Canvas, rng: Rng, car: Vehicle) -> None:
+    """Draw a vehicle; running ones are often dark or camouflaged, parked ones stand in light."""
+    warm = int(rng.integers(140, 210)) if canvas.night else int(rng.integers(110, 170))
+    spot, s = canvas.camera.project(car.x, 0.8, car.z), canvas.camera.scale(car.z)
+    if car.running and rng.random() < (0.85 if canvas.night else 0.65):
+        behind = canvas.color_at(spot)
+        if canvas.night or max(behind) > 150:
+            behind = (60, 60, 64) if canvas.night else (105, 105, 108)
+        car = replace(car, color=near(behind, 14, rng))
+    elif canvas.night and not car.running:
+        canvas.shine(oval(spot, 2.6 * s, 2.0 * s), int(rng.integers(70, 130)))
+    draw_vehicle(canvas, car, warm)
 
 
 def _body_heat(canvas: Canvas, rng: Rng) -> int:
-    return int(rng.integers(150, 235) if canvas.night else rng.integers(130, 195))
+    return int(rng.integers(150, 235) if canvas.night else rng.integers(185, 246))
 
 
 def _draw_motorcycle(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     s, (u, v) = canvas.camera.scale(z), canvas.camera.project(x, 0, z)
-    running, turn = rng.random() < 0.8, 1 if rng.random() < 0.5 else -1
+    running, turn = rng.random() < 0.6, 1 if rng.random() < 0.5 else -1
     hot = _body_heat(canvas, rng) if running else None
     half = 0.62 * s * float(rng.uniform(0.45, 1.0))
-    color = near((60, 60, 65), 20, rng) if running else near((170, 60, 50), 40, rng)
+    behind = canvas.color_at((u, v - 0.5 * s))
+    if not running:
+        color = near((170, 60, 50), 40, rng)
+    elif canvas.night or rng.random() < 0.3:
+        color = near((55, 55, 60), 20, rng)
+    else:
+        color = near(behind, 14, rng)
+    tyre = tone(color, 70) if running else (28, 28, 30)
     canvas.shade(oval((u, v), half * 1.5, 0.12 * s))
     with canvas.thing("Motorcycle"):
         for way in (-1, 1):
             wheel = (u + way * half, v - 0.32 * s)
-            canvas.paint(oval(wheel, 0.3 * s * half / (0.62 * s), 0.32 * s), (28, 28, 30),
-                         hot and hot * 5 // 8)  # fmt: skip
+            canvas.paint(oval(wheel, 0.3 * s * half / (0.62 * s), 0.32 * s), tyre,
+                         hot and hot * 7 // 8)  # fmt: skip
         frame = [(u - half * 1.1, v - 0.8 * s), (u + turn * half * 0.2, v - 0.95 * s),
                  (u + half * 1.1, v - 0.8 * s), (u + half * 0.5, v - 0.3 * s),
                  (u - half * 0.5, v - 0.3 * s)]  # fmt: skip
-        canvas.paint(frame, color, hot and hot * 5 // 8)
-        canvas.paint(oval((u, v - 0.42 * s), half * 0.5, 0.2 * s), (50, 50, 52), hot)
+        canvas.paint(frame, color, hot and hot * 7 // 8)
+        canvas.paint(oval((u, v - 0.42 * s), half * 0.5, 0.2 * s), tyre, hot)
         fork = (u + turn * half, v - 0.3 * s)
         handle = (u + turn * half * 0.6, v - 1.12 * s)
-        canvas.paint(_limb(fork, handle, 0.06 * s), (50, 50, 52), hot and hot // 2)
+        canvas.paint(_limb(fork, handle, 0.06 * s), tyre, hot and hot // 2)
     if rng.random() < 0.5:
         _draw_person(canvas, rng, x, z, lift=0.35)
 
@@ -309,15 +325,24 @@ def _limb(start: Point, end: Point, half: float) -> list[Point]:
     return [(a - half, b), (a + half, b), (c + half, d), (c - half, d)]
 
 
+def _coat(rng: Rng) -> Color:
+    coats: list[Color] = [(190, 45, 45), (50, 80, 170), (205, 170, 50), (200, 200, 205)]
+    return coats[int(rng.integers(4))]
+
+
 def _draw_person(canvas: Canvas, rng: Rng, x: float, z: float, lift: float = 0.0) -> None:
     tall = float(rng.uniform(1.55, 1.85))
     s, (u, v) = canvas.camera.scale(z) * tall, canvas.camera.project(x, lift, z)
-    hot, stride = _body_heat(canvas, rng), float(rng.uniform(0.02, 0.14))
+    stride = float(rng.uniform(0.02, 0.14))
     behind = canvas.color_at((u, v - 0.55 * s))
     if canvas.night and max(behind) > 110:
         behind = (95, 95, 100)
-    hidden = rng.random() < (0.75 if canvas.night else 0.5)
-    coat = near(behind if hidden else (120, 80, 75), 12 if hidden else 70, rng)
+    hidden = rng.random() < (0.8 if canvas.night else 0.5)
+    # By day the street gets as warm as a body: whoever is not camouflaged often has no contrast
+    # in infrared (thermal crossover).
+    crossed = not hidden and not canvas.night and rng.random() < 0.75
+    hot = None if crossed else _body_heat(canvas, rng)
+    coat = near(behind if hidden else _coat(rng), 12 if hidden else 25, rng)
     legs = near(behind if hidden else (60, 62, 75), 12 if hidden else 30, rng)
     skin = near(behind, 15, rng) if hidden else near((190, 145, 120), 25, rng)
     if not lift:
@@ -325,13 +350,13 @@ def _draw_person(canvas: Canvas, rng: Rng, x: float, z: float, lift: float = 0.0
     with canvas.thing("People"):
         for way in (-1, 1):
             foot = (u + way * stride * s, v - (0.0 if way > 0 else 0.02 * s))
-            canvas.paint(_limb((u, v - 0.48 * s), foot, 0.05 * s), legs, hot * 13 // 16)
+            canvas.paint(_limb((u, v - 0.48 * s), foot, 0.05 * s), legs, hot and hot * 13 // 16)
             hand = (u + way * (0.11 + stride / 2) * s, v - 0.45 * s)
             shoulder = (u + way * 0.1 * s, v - 0.8 * s)
-            canvas.paint(_limb(shoulder, hand, 0.03 * s), coat, hot * 13 // 16)
+            canvas.paint(_limb(shoulder, hand, 0.03 * s), coat, hot and hot * 13 // 16)
         torso = [(u - 0.12 * s, v - 0.82 * s), (u + 0.12 * s, v - 0.82 * s),
                  (u + 0.09 * s, v - 0.44 * s), (u - 0.09 * s, v - 0.44 * s)]  # fmt: skip
-        canvas.paint(torso, coat, hot * 14 // 16)
+        canvas.paint(torso, coat, hot and hot * 14 // 16)
         canvas.paint(oval((u, v - 0.91 * s), 0.06 * s, 0.085 * s), skin, hot)
 
 
@@ -478,7 +503,7 @@ def _draw_clutter(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
         canvas.paint(oval((u, v - 1.65 * s), 0.13 * s, 0.17 * s), (180, 140, 120))
         canvas.paint(rectangle(u - 0.2 * s, v - 1.45 * s, u + 0.2 * s, v - 0.5 * s), (90, 60, 80))
     elif kind == 3:
-        heat, up = int(rng.integers(110, 200)), float(rng.uniform(0.5, 2.5))
+        heat, up = int(rng.integers(90, 200)), float(rng.uniform(0.5, 2.5))
         wide, tall = (float(rng.uniform(0.2, 0.7)) * s for _ in range(2))
         vent = rectangle(u - wide, v - up * s - tall, u + wide, v - up * s)
         canvas.paint(vent, near((110, 110, 112), 15, rng), heat)

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from detection.datasets import M3FD_CLASSES
 from fusion.errors import InputError, did_you_mean
@@ -70,7 +78,13 @@ class SplitSpec(Spec):
 
     file: LocalPath | None = None
     ratios: tuple[int, int, int] = (8, 1, 1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> SplitSpec:
+        if min(self.ratios) < 0 or not self.ratios[0] or not self.ratios[2]:
+            raise ValueError("ratios must be three whole numbers, train and test above 0")
+        return self
 
 
 class DatasetSpec(Spec):
@@ -95,7 +109,7 @@ class DatasetSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_layout(cls, data: Any) -> Any:
-        known = LAYOUTS.get(data.get("layout", ""), {}) if isinstance(data, dict) else {}
+        known = LAYOUTS.get(str(data.get("layout")), {}) if isinstance(data, dict) else {}
         return {**known, **data} if known else data
 
     @model_validator(mode="after")
@@ -105,6 +119,8 @@ class DatasetSpec(Spec):
         folders = [self.infrared, self.visible, *([self.labels] if self.labels else [])]
         if len({"{split}" in folder for folder in folders}) > 1:
             raise ValueError('either all of infrared, visible and labels hold "{split}" or none')
+        if self.layout == "pairs" and self.labels is not None:
+            raise ValueError("layout pairs has no labels; take m3fd, yolo or msrs")
         if self.layout == "yolo" and not self.classes:
             raise ValueError("layout yolo needs classes: a list of names in the order of the ids")
         return self
@@ -149,7 +165,15 @@ class MethodSpec(Spec):
     def _check(self) -> MethodSpec:
         if self.checkpoint and self.train:
             raise ValueError("give either checkpoint or train, not both")
+        taken = sorted(self.params.keys() & {"name", "checkpoint", "device"})
+        if taken:
+            raise ValueError(f'"{taken[0]}" is no parameter; write it beside params, not in it')
         return self
+
+    @field_validator("params")
+    @classmethod
+    def _expand_folder(cls, params: dict[str, Any]) -> dict[str, Any]:
+        return {**params, "folder": _expand(params["folder"])} if "folder" in params else params
 
     @property
     def row(self) -> str:
@@ -162,11 +186,11 @@ class DetectionSpec(Spec):
 
     dataset: DatasetSpec
     model: Literal["yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x"] = "yolov5s"
-    image_size: int = Field(default=640, ge=32)
+    image_size: int = Field(default=640, ge=32, multiple_of=32)
     epochs: int = Field(ge=1)
     batch: int = Field(default=16, ge=1)
     optimizer: Literal["SGD", "Adam", "AdamW"] = "SGD"
-    learning_rate: float = Field(default=0.01, gt=0)
+    learning_rate: float = Field(default=0.01, gt=0, le=1)
     final_learning_rate: float = Field(default=0.01, ge=0, le=1)
     nominal_batch: int = Field(default=64, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -184,8 +208,8 @@ class SegmentationSpec(Spec):
     architecture: Literal["DeepLabV3", "DeepLabV3Plus"] = "DeepLabV3"
     encoder: str = "resnet50"
     encoder_checkpoint: LocalPath | None = None
-    height: int = Field(default=480, ge=32)
-    width: int = Field(default=640, ge=32)
+    height: int = Field(default=480, ge=32, multiple_of=16)
+    width: int = Field(default=640, ge=32, multiple_of=16)
     epochs: int = Field(ge=1)
     batch: int = Field(default=4, ge=2)
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -203,11 +227,20 @@ class PaperSpec(Spec):
     detection: str | None = None
     segmentation: str | None = None
 
+    @field_validator("detection", "segmentation")
+    @classmethod
+    def _on_file(cls, name: str | None) -> str | None:
+        folder = Path(str(resources.files("configs"))) / "paper"
+        known = [path.stem for path in folder.glob("*.csv")]
+        if name is not None and name not in known:
+            raise ValueError(f'there is no "{name}" in configs/paper.{did_you_mean(name, known)}')
+        return name
+
 
 class ExperimentSpec(Spec):
-    """A comparison: methods x tasks x seeds."""
+    """A comparison: methods x tasks x seeds; its name becomes a folder."""
 
-    name: str
+    name: str = Field(pattern=r"^\w[\w .-]*$")
     methods: tuple[MethodSpec, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = (0,)
     detection: DetectionSpec | None = None
@@ -263,14 +296,11 @@ def load_experiment(name: str, overrides: dict[str, Any] | None = None) -> Exper
     Raises InputError with file, key and value for everything that does not fit.
     """
     path = config_path("experiments", name)
-    data = read_yaml(path)
-    data["methods"] = [_method(entry) for entry in data.get("methods") or []]
-    for part in [data.get("detection"), data.get("segmentation"), *_trainings(data["methods"])]:
-        if isinstance(part, dict) and isinstance(part.get("dataset"), str):
-            part["dataset"] = read_yaml(config_path("datasets", part["dataset"]))
+    data = _resolved(read_yaml(path), path)
     for key, value in (overrides or {}).items():
         _assign(data, key, value)
-    return validate(ExperimentSpec, data, path)
+    # Again: an override may name a dataset or a method, too.
+    return validate(ExperimentSpec, _resolved(data, path), path)
 
 
 def load_dataset(name: str, overrides: dict[str, Any] | None = None) -> DatasetSpec:
@@ -286,8 +316,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; InputError names the file and line of what is not one."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file in UTF-8; save it as one.") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        where = " ".join(str(error).split())
+        raise InputError(f"{path} is not valid YAML: {where}; correct it.") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} must hold a mapping of keys to values; see configs/experiments.")
     return data
@@ -315,7 +348,9 @@ def validate(kind: type[S], data: dict[str, Any], path: Path) -> S:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"{path}: {_sentence(error.errors()[0], kind)}") from error
+        # A misspelt key is often a missing one, too; the misspelling says more.
+        found = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        raise InputError(f"{path}: {_sentence(found[0], kind)}") from error
 
 
 def _sentence(error: Any, kind: type[Spec]) -> str:
@@ -325,7 +360,7 @@ def _sentence(error: Any, kind: type[Spec]) -> str:
         return f'the key "{where}" is unknown.{did_you_mean(str(error["loc"][-1]), known)}'
     if error["type"] == "missing":
         return f'the key "{where}" is missing; add it.'
-    message = error["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ").removesuffix(".")
     given = f" (it is {error['input']!r})" if isinstance(error["input"], str | int | float) else ""
     return f'"{where}"{given}: {message}.' if where else f"{message}."
 
@@ -344,6 +379,18 @@ def _model_in(annotation: Any) -> type[BaseModel]:
         return annotation
     inner = [part for part in get_args(annotation) if part not in (type(None), Ellipsis)]
     return _model_in(inner[0])
+
+
+def _resolved(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Put the contents of named methods and datasets in the place of their names."""
+    methods = data.get("methods") or []
+    if not isinstance(methods, list):
+        raise InputError(f'{path}: "methods" must be a list, a method an item; write "- NAME".')
+    data["methods"] = [_method(entry) for entry in methods]
+    for part in [data.get("detection"), data.get("segmentation"), *_trainings(data["methods"])]:
+        if isinstance(part, dict) and isinstance(part.get("dataset"), str):
+            part["dataset"] = read_yaml(config_path("datasets", part["dataset"]))
+    return data
 
 
 def _method(entry: Any) -> dict[str, Any]:

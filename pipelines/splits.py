@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.errors import InputError
 from fusion.pairs import ImagePair, read_gray
 from pipelines.data import SPLITS, Progress
 
@@ -49,8 +50,17 @@ def draw_split(
 ) -> dict[str, list[str]]:
     """Assign whole groups to train, val and test so that the sizes come near `ratios`.
 
-    Deterministic in `seed`; every split with a positive ratio gets a group if there are enough.
+    Deterministic in `seed`; every split with a positive ratio gets a group. Raises InputError when
+    there are too few groups for that, or when no ratio is positive.
     """
+    asked = sum(ratio > 0 for ratio in ratios)
+    if min(ratios) < 0 or not asked:
+        raise InputError(f"The ratios {ratios} are none; give three numbers such as 8 1 1.")
+    if len(groups) < asked:
+        raise InputError(
+            f"The pairs form only {len(groups)} scenes of near-duplicate frames, too few for "
+            f"{asked} splits of whole scenes; add images, or name a split file of your own."
+        )
     total = sum(len(group) for group in groups)
     wanted = dict(zip(SPLITS, (total * ratio / sum(ratios) for ratio in ratios), strict=True))
     order = np.random.default_rng(seed).permutation(len(groups))

@@ -82,9 +82,8 @@ def check_segmenter(job: Job) -> Metrics:
     """Find out whether the encoder exists and its checkpoint fits."""
     from segmentation.deeplab import build_model
 
-    path = job.local.get("encoder_checkpoint")
     names = (job.spec["architecture"], job.spec["encoder"], job.spec["classes"])
-    _, load = build_model(*names, Path(path) if path else None)
+    _, load = build_model(*names, _path(job, "encoder_checkpoint"))
     return {"encoder_loaded": load.loaded, "encoder_total": load.total}
 
 
@@ -192,6 +191,14 @@ def fuse(job: Job) -> Metrics:
     return {"images": summary.count, "network_seconds": round(summary.network_seconds, 3)}
 
 
+def _path(job: Job, key: str) -> Path | None:
+    return Path(job.local[key]) if key in job.local else None
+
+
+def _local_path(job: Job, key: str) -> Path | None:
+    return Path(job.local[key]) if key in job.local else None
+
+
 def _weights(job: Job) -> Path | None:
     return job.inputs["weights"] / "weights.pt" if "weights" in job.inputs else None
 
@@ -213,7 +220,9 @@ def _index(job: Job) -> dict[str, Any]:
 
 def train_detector(job: Job) -> Metrics:
     """Train YOLOv5 from the same seed and budget on one method's images."""
-    from detection.yolo import DetectorSettings, export, train
+    from detection.export import export
+    from detection.settings import DetectorSettings
+    from detection.yolo import train
     from pipelines.data import boxes_of, open_dataset
 
     dataset = open_dataset(DatasetSpec(**job.local["dataset"]))
@@ -226,7 +235,7 @@ def train_detector(job: Job) -> Metrics:
         job.out / "data",
     )
     settings = DetectorSettings(
-        **{**job.spec["settings"], "initial_checkpoint": job.local.get("initial_checkpoint")}
+        **{**job.spec["settings"], "initial_checkpoint": _path(job, "initial_checkpoint")}
     )
 
     def on_epoch(done: int, total: int, losses: Mapping[str, float]) -> None:
@@ -294,7 +303,7 @@ def train_segmenter(job: Job) -> Metrics:
     dataset = open_dataset(DatasetSpec(**job.local["dataset"]))
     names = [name for names in dataset.splits.values() for name in names]
     settings = SegmenterSettings(
-        **{**job.spec["settings"], "encoder_checkpoint": job.local.get("encoder_checkpoint")}
+        **{**job.spec["settings"], "encoder_checkpoint": _path(job, "encoder_checkpoint")}
     )
 
     def on_epoch(row: Epoch) -> None:

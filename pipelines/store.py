@@ -71,16 +71,18 @@ class Store:
     def manifest(self, stage: Stage) -> dict[str, Any] | None:
         """Return the manifest of a finished stage whose inputs are still the ones it was made of.
 
-        Returns None when there is none, or when an input has been made again with another result.
+        Returns None when there is none, or when an input has been made again with another result
+        or is to be. An input that somebody has removed to save space does no harm.
         """
         path = self.directory(stage) / MANIFEST
         if not path.is_file():
             return None
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         for role, upstream in stage.inputs.items():
+            if not (self.directory(upstream) / MANIFEST).is_file():
+                continue
             source = self.manifest(upstream)
-            recorded = manifest["inputs"][role]["digest"]
-            if source is not None and source["digest"] != recorded:
+            if source is None or source["digest"] != manifest["inputs"][role]["digest"]:
                 return None
         return manifest
 
@@ -113,9 +115,12 @@ class Store:
             stream.flush()
             os.fsync(stream.fileno())
         final.parent.mkdir(parents=True, exist_ok=True)
+        stale = partial.with_suffix(".stale")
         if final.exists():  # made of inputs that have changed since
-            shutil.rmtree(final)
+            shutil.rmtree(stale, ignore_errors=True)
+            final.rename(stale)
         partial.rename(final)
+        shutil.rmtree(stale, ignore_errors=True)
 
 
 def open_store(root: str | Path | None = None) -> Store:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from fusion.errors import InputError, did_you_mean
 from pipelines.plan import Plan
-from pipelines.specs import ExperimentSpec, Task, config_path, read_yaml
+from pipelines.specs import ExperimentSpec, SplitSpec, Task, config_path, read_yaml
 from pipelines.store import Store
 
 Kind = Literal["ours", "paper", "difference"]
@@ -28,8 +28,8 @@ COLOR_DEVIATION = (
     "is gray, visible is the colour image itself."
 )
 SPLIT_DEVIATION = (
-    "{name} has no published split: ours is drawn by seed {seed}, 8:1:1 in whole scenes, because "
-    "consecutive frames are near-duplicates."
+    "{name} has no published split: ours is drawn by seed {seed}, {ratios} in whole scenes, "
+    "because consecutive frames are near-duplicates."
 )
 
 
@@ -126,7 +126,7 @@ def _difference(ours: Row, paper: Row) -> Row:
         Value(a.mean - b.mean, None, a.seeds) if a is not None and b is not None else None
         for a, b in zip(ours.values, paper.values, strict=True)
     )
-    return Row("  difference", "difference", values, 1, 1)
+    return Row("  difference", "difference", values, ours.finished, ours.wanted)
 
 
 def _paper_rows(
@@ -177,8 +177,9 @@ def deviations(experiment: ExperimentSpec, task: Task) -> tuple[str, ...]:
     if dataset.scenes is not None:
         found.append("The images are drawn (embedded scenes); they say nothing about the world.")
     elif not dataset.comes_split and not (dataset.split and dataset.split.file):
-        seed = dataset.split.seed if dataset.split else 0
-        found.append(SPLIT_DEVIATION.format(name=dataset.name, seed=seed))
+        drawn = dataset.split or SplitSpec()
+        ratios = ":".join(map(str, drawn.ratios))
+        found.append(SPLIT_DEVIATION.format(name=dataset.name, seed=drawn.seed, ratios=ratios))
     found += [*dataset.notes, *experiment.deviations]
     paper = getattr(experiment.paper, task)
     if paper is not None and paper != experiment.name:

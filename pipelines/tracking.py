@@ -18,7 +18,7 @@ from pipelines.plan import Cell, Plan
 from pipelines.provenance import provenance
 from pipelines.renderers import render
 from pipelines.store import Stage, Store
-from pipelines.tables import Table
+from pipelines.tables import Row, Table
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,6 +44,8 @@ class Tracker:
 
     def log_finished(self) -> None:
         """Log every cell that has finished since the last call."""
+        if self._known():
+            return
         for cell in self._plan.cells:
             if cell.result.key not in self._logged:
                 manifest = self._store.manifest(cell.result)
@@ -53,25 +55,42 @@ class Tracker:
 
     def log_tables(self, tables: Sequence[Table]) -> None:
         """Put the tables beside the parent run, and end it."""
+        if self._known():
+            return
         self.log_finished()
         client = self._open()
+        known = client.get_run(self._parent).data.metrics
         for table in tables:
             for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json")):
                 name = f"tables/{table.task}.{suffix}"
                 client.log_text(self._parent, render(table, form), name)  # type: ignore[arg-type]
             for row in table.rows:
-                self._log_row(table, row.label, row.values)
-        done = len(self._logged) == len(self._plan.cells)
+                self._log_row(table, row, known)
+        done = all(cell.result.key in self._logged for cell in self._plan.cells)
         client.set_terminated(self._parent, "FINISHED" if done else "FAILED")
+        if done:
+            self._note.parent.mkdir(exist_ok=True)
+            self._note.write_text(tracking_uri(self._store), encoding="utf-8")
 
-    def _log_row(self, table: Table, label: str, values: Sequence[Any]) -> None:
+    @property
+    def _note(self) -> Path:
+        """Remembers that these very cells are in MLflow: connecting to it costs seconds."""
+        return self._store.root / "tracked" / self._plan.digest
+
+    def _known(self) -> bool:
+        uri = tracking_uri(self._store)
+        database = Path(uri.removeprefix("sqlite:///"))
+        gone = uri.startswith("sqlite:///") and not database.exists()
+        return not gone and self._note.is_file() and self._note.read_text("utf-8") == uri
+
+    def _log_row(self, table: Table, row: Row, known: Mapping[str, float]) -> None:
         """Log a row's mean as a metric of the parent, so that experiments can be compared."""
         from mlflow.entities import Metric
 
         column = next(i for i, name in enumerate(table.columns) if name in ("mAP50", "mIoU"))
-        value = values[column]
-        if value is not None:
-            name = _metric_name(f"{table.columns[column]}/{label.strip()}")
+        value = row.values[column]
+        name = _metric_name(f"{table.columns[column]}/{row.label.strip()}")
+        if row.kind == "ours" and value is not None and known.get(name) != value.mean:
             now = int(time.time() * 1000)
             self._open().log_batch(self._parent, metrics=[Metric(name, value.mean, now, 0)])
 
@@ -90,7 +109,7 @@ class Tracker:
             facts = provenance()
             tags = {"fuse_then.commit": facts["commit"], "fuse_then.command": facts["command"]}
             self._parent, _ = self._find_run(
-                f"{spec.name}/{self._plan.digest}",
+                self._plan.digest,
                 spec.name,
                 {**tags, "fuse_then.kind": "experiment"},
             )

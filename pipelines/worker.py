@@ -8,10 +8,11 @@ stage's log.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
-import logging
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -41,14 +42,18 @@ class StageFailed(Exception):
 
 
 class Worker:
-    """A subprocess that makes stages one after another, on one device."""
+    """A subprocess that makes stages one after another, on one device.
+
+    Each stage may take `timeout_seconds`.
+    """
 
     def __init__(self, device: str, threads: int, timeout_seconds: float) -> None:
         environment = {**os.environ, **QUIET, "OMP_NUM_THREADS": str(threads)}
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         # The device is chosen by its torch name, so that the numbering is the user's own.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.worker", device, str(threads)],
+            # -P: a folder called "fusion" where the user stands is not our package.
+            [sys.executable, "-P", "-m", "pipelines.worker", device, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -56,7 +61,7 @@ class Worker:
             start_new_session=True,
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._deadline = time.monotonic() + timeout_seconds
+        self._timeout_seconds = timeout_seconds
         threading.Thread(target=self._read, daemon=True).start()
 
     def __enter__(self) -> Worker:
@@ -69,7 +74,7 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         if kind is not None:
-            self._process.kill()
+            self._kill()
         with contextlib.suppress(BrokenPipeError):
             _stream(self._process.stdin).close()
         self._process.wait()
@@ -82,12 +87,13 @@ class Worker:
 
         Raises InputError when the body found bad input, StageFailed for every other end.
         """
+        deadline = time.monotonic() + self._timeout_seconds
         with contextlib.suppress(BrokenPipeError):
             stdin = _stream(self._process.stdin)
             stdin.write(json.dumps({**job, "out": str(out)}) + "\n")
             stdin.flush()
         while True:
-            message = self._next(out / LOG)
+            message = self._next(out / LOG, deadline)
             if "metrics" in message:
                 metrics: dict[str, Any] = message["metrics"]
                 return metrics
@@ -101,15 +107,21 @@ class Worker:
             self._lines.put(line)
         self._lines.put(None)
 
-    def _next(self, log: Path) -> dict[str, Any]:
+    def _kill(self) -> None:
+        """Kill the process with the image-loading processes it may have started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _next(self, log: Path, deadline: float) -> dict[str, Any]:
         try:
-            line = self._lines.get(timeout=max(0.0, self._deadline - time.monotonic()))
+            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            self._process.kill()
+            self._kill()
             raise StageFailed(
                 f"The stage ran out of its time; raise timeout_hours. Its log is {log}."
             ) from None
         if line is None:
+            self._lines.put(None)  # the end stays the end
             code = self._process.wait()
             raise StageFailed(f"The training process ended with code {code}; its log is {log}.")
         message: dict[str, Any] = json.loads(line)
@@ -127,6 +139,9 @@ def main() -> None:
     device, threads = sys.argv[1], int(sys.argv[2])
     # Libraries print to file descriptor 1: it becomes the log, and we keep a private copy.
     talk = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a killed stage's last words are in its log
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_watch, args=(jobs,), daemon=True).start()
     while True:
@@ -168,7 +183,6 @@ def _run_body(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> 
     from pipelines.stages import KINDS, Job
 
     torch.set_num_threads(threads)
-    logging.captureWarnings(True)
 
     def report(done: int, total: int, remark: str) -> None:
         _say(talk, {"progress": [done, total, remark]})

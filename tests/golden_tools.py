@@ -96,7 +96,8 @@ def wave_convolution(
     """
     c_out, c_in, k, _ = weight.shape
     if self.groups > 1 or k < 7 or x.dtype != torch.float64 or x.shape[0] > 1:
-        return STOCK(self, x, weight, bias)
+        stock: torch.Tensor = STOCK(self, x, weight, bias)
+        return stock
     height, width = x.shape[-2:]
     n = (width + k // 2 + 1) // 2 * 2  # long enough that nothing kept has wrapped around
     padded = nn.functional.pad(x[0], (0, 0, k // 2, k // 2))
@@ -108,7 +109,7 @@ def wave_convolution(
         spectrum = (basis @ rows[r]).view(2, -1, c_out, c_in)
         total += spectrum @ waves[..., r : r + height].reshape(-1, c_in, 2 * height)
     (rr, ri), (ir, ii) = (part.chunk(2, -1) for part in total)
-    out = torch.fft.irfft(torch.complex(rr - ii, ri + ir).permute(1, 2, 0), n=n)
+    out: torch.Tensor = torch.fft.irfft(torch.complex(rr - ii, ri + ir).permute(1, 2, 0), n=n)
     out = out.roll(k // 2, -1)[None, ..., :width].contiguous()
     return out if bias is None else out + bias[:, None, None]
 

@@ -1,5 +1,7 @@
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,9 @@ import yaml
 from detection import yolo
 from detection.ap import average_precision
 from detection.datasets import Annotation, Box, coco_ground_truth, read_yolo
-from detection.yolo import DetectorSettings, export, predict, read_checkpoint, train
+from detection.export import export
+from detection.settings import DetectorSettings
+from detection.yolo import predict, read_checkpoint, train
 from fusion.errors import InputError
 from fusion.pairs import write_png
 
@@ -60,6 +64,21 @@ def trained(data_yaml, tmp_path_factory):
 
 def layer(path: Path, key: str = "model.0.conv.weight") -> torch.Tensor:
     return torch.load(path, weights_only=True)["state_dict"][key]
+
+
+def test_ultralytics_is_offline_and_leaves_no_folder_behind():
+    code = (
+        "import os; from detection.yolo import _prepare_ultralytics; _prepare_ultralytics();"
+        "from ultralytics.utils import ONLINE, SETTINGS;"
+        "print(os.path.exists(os.environ['YOLO_CONFIG_DIR']), ONLINE, SETTINGS['sync'],"
+        "SETTINGS['mlflow'])"
+    )
+    root = Path(yolo.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False", "False", "False"]
+    assert done.stderr == ""
 
 
 # ------------------------------------------------------------------------------------- export

@@ -15,9 +15,9 @@ from golden_tools import (
     full_folder,
     key_digest,
     lkc_input,
-    wave_convolution,
     sample,
     stored,
+    wave_convolution,
 )
 from numpy.typing import NDArray
 

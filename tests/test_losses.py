@@ -74,3 +74,14 @@ def test_loss_runs_in_the_dtype_it_is_given_and_has_a_gradient() -> None:
     assert fused.grad is not None
     assert torch.isfinite(fused.grad).all()
     assert (fused.grad != 0).any()
+
+
+def test_half_precision_is_computed_in_full() -> None:
+    fused, infrared, visible = (_random(seed, (1, 1, 24, 24)).float() for seed in (1, 2, 3))
+    half = fused.bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = fusion_loss(half, infrared, visible)
+    want = fusion_loss(half.float(), infrared, visible)
+    assert {key: value.item() for key, value in got.items()} == {
+        key: value.item() for key, value in want.items()
+    }

@@ -11,11 +11,11 @@ from defusedxml import ElementTree
 from fusion.errors import InputError
 from fusion.pairs import list_pairs, luminance, read_gray, read_rgb
 from pipelines import scenes
-from pipelines.drawing import Camera, Canvas, box_blur, halve, rectangle
+from pipelines.drawing import Camera, Canvas, Vehicle, box_blur, draw_vehicle, halve, rectangle
 from pipelines.scenes import BOX_CLASSES, MASK_IDS, Scene, draw_scene, write_scenes
 
 SEED, MANY = 5, 48
-PINNED = "?"
+PINNED = "0b1ddf943b607b8e33215c19e0cdd9db7ca650db453a66d917664db78d1a0d42"
 
 
 def digest(scene: Scene) -> str:
@@ -142,6 +142,29 @@ def test_people_and_motorcycles_glow_at_night_and_vanish_in_the_visible_image(
     infrared, visible = contrasts(many, True, {"People", "Motorcycle"})
     assert infrared > 4 * visible
     assert infrared > 40
+
+
+def test_running_and_camouflaged_things_glow_by_day_too(many: list[Scene]) -> None:
+    infrared, visible = contrasts(many, False, {"People", "Motorcycle"})
+    assert infrared > 2 * visible
+
+
+def car_contrasts(running: bool) -> tuple[float, float]:
+    """Return the contrast of one car in infrared and in visible."""
+    canvas = Canvas(96, 128, Camera(128, 70, 220, 2.5, 0), night=False)
+    canvas.albedo[:], canvas.heat[:], canvas.light[:] = 90, 40, 255
+    canvas.freeze()
+    draw_vehicle(canvas, Vehicle("Car", 0, 9, "away", running, False, (200, 40, 30)), 120)
+    rng, inside = np.random.default_rng(0), scenes._mask(canvas) == 1
+    gray = luminance(canvas.visible(rng))
+    return contrast(canvas.infrared(rng), inside), contrast(gray, inside)
+
+
+def test_only_a_running_car_shows_in_infrared() -> None:
+    parked, running = car_contrasts(running=False), car_contrasts(running=True)
+    assert parked[0] < 1.5
+    assert running[0] > 15
+    assert min(parked[1], running[1]) > 10
 
 
 @pytest.mark.parametrize("night", [True, False])

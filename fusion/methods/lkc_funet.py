@@ -8,7 +8,8 @@ Checkpoint: none is published that can be fetched; train one with `fuse-then tra
 
 Presets: `paper` (the default), `release_mif` and `release_vif` (what the authors' checkpoints
 hold: second kernel 11, decoder first in MPAFM, residual there), `ablation_I` to `ablation_VI`
-(rows of the paper's Table 2) and `tiny` (the same design, small enough to train on one CPU core).
+(rows of the paper's Table 2) and `tiny` (the same design, 29 000 parameters and no dropout, which
+learns to follow both sources in a minute on one CPU core, at a learning rate of 3e-3).
 
 Paper and released code differ; the defaults follow the paper where it speaks. Channel 0 of the
 network is the visible (or CT/PET/SPECT) luminance, channel 1 the infrared (or MRI) one.
@@ -17,122 +18,17 @@ network is the visible (or CT/PET/SPECT) luminance, channel 1 the infrared (or M
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import gcd
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from fusion.errors import InputError
-from fusion.layers.lkc_blocks import (
-    Block,
-    BodyNorm,
-    Down,
-    LKCBlock,
-    LKDCBlock,
-    Up,
-    conv,
-    make_dropout,
-    make_norm,
-)
-from fusion.layers.mpafm import MPAFM, Concatenate, MpafmNorm, MpafmRoles
+from fusion.layers.lkc_blocks import BodyNorm
+from fusion.layers.lkc_unet import Design, FusionUNet, InitNorm, Joint, TestRange
+from fusion.layers.mpafm import MpafmNorm, MpafmRoles
 from fusion.losses import fusion_loss
 from fusion.method import FusionMethod
-
-InitNorm = Literal["in", "bn", "none"]
-Joint = Literal["on", "concat"]
-TestRange = Literal["symmetric", "unit"]
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "norm_init": get_args(InitNorm),
-    "norm_body": get_args(BodyNorm),
-    "mpafm": get_args(Joint),
-    "mpafm_roles": get_args(MpafmRoles),
-    "mpafm_norm": get_args(MpafmNorm),
-    "test_range": get_args(TestRange),
-}
-
-
-@dataclass(frozen=True)
-class Design:
-    """Every switch of the network; the defaults are the paper's.
-
-    `kernels` are those of full, half and quarter resolution and of the bottleneck.
-    """
-
-    kernels: tuple[int, ...] = (15, 7, 5, 5)
-    init_kernel: int = 15
-    norm_init: InitNorm = "in"
-    norm_body: BodyNorm = "gn"
-    mpafm: Joint = "on"
-    mpafm_roles: MpafmRoles = "enc_dec"
-    mpafm_residual: bool = False
-    mpafm_norm: MpafmNorm = "bn"
-    dropout: float = 0.2
-    width: int = 128
-    stem: int = 32
-    test_range: TestRange = "symmetric"
-
-    def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
-            _require(getattr(self, name) in allowed, name, getattr(self, name), _either(allowed))
-        four = isinstance(self.kernels, tuple) and len(self.kernels) == 4
-        odd = four and all(map(_odd, self.kernels))
-        _require(odd, "kernels", self.kernels, "four odd numbers")
-        _require(_odd(self.init_kernel), "init_kernel", self.init_kernel, "a positive odd number")
-        fits = _whole(self.width) and self.width > 0 and self.width % 8 == 0
-        _require(fits, "width", self.width, "a positive multiple of 8")
-        _require(_whole(self.stem) and self.stem > 0, "stem", self.stem, "a positive number")
-        rate = isinstance(self.dropout, int | float) and 0 <= self.dropout < 1
-        _require(rate, "dropout", self.dropout, "a number from 0 to below 1")
-        residual = self.mpafm_residual
-        _require(isinstance(residual, bool), "mpafm_residual", residual, "true or false")
-
-    def groups(self, channels: int) -> int:
-        """Return the GroupNorm groups for `channels`: 32 at the paper's 128, 160 and 256.
-
-        A narrower net keeps the paper's four channels per group at its base width.
-        """
-        return gcd(self.width // 4, channels)
-
-
-class FusionUNet(nn.Module):
-    """The network alone: B x 2 x H x W (H and W multiples of 4) to B x 1 x H x W, linear."""
-
-    def __init__(self, design: Design):
-        super().__init__()
-        width, stem, (k1, k2, k3, k_mid) = design.width, design.stem, design.kernels
-        self.init_conv = conv(2, stem, 3)
-        self.IN_conv = nn.Sequential(
-            _init_norm(design),
-            nn.ReLU(),
-            make_dropout(design.dropout),
-            conv(stem, width, design.init_kernel),
-        )
-        down = [
-            [_dense(design, width, k), _depthwise(design, k), Down(width)] for k in (k1, k2, k3)
-        ]
-        self.downs = nn.ModuleList([*down[0], *down[1], *down[2][:2]])
-        self.mid = nn.Sequential(_depthwise(design, k_mid), _depthwise(design, k_mid))
-        self.ups = nn.ModuleList([*_up(design, k3), *_up(design, k2), *_last(design, k1)])
-        head_norm = make_norm(design.norm_body, width, design.groups(width))
-        self.final_conv = Block(head_norm, width, 1, 3, dropout=0.0)
-
-    def forward(self, pair: Tensor) -> Tensor:
-        """Return the fused image, B x 1 x H x W, in the range the network was trained in."""
-        stem = self.init_conv(pair)
-        x, skips = self.IN_conv(stem), []
-        for layer in self.downs:
-            x = layer(x)
-            if isinstance(layer, LKDCBlock):
-                skips.append(x)
-        x = self.mid(x)
-        for layer in self.ups[:-1]:
-            x = layer(x, skips.pop()) if isinstance(layer, MPAFM | Concatenate) else layer(x)
-        out: Tensor = self.final_conv(self.ups[-1](torch.cat([x, stem], dim=1)))
-        return out
 
 
 class LKCFUNet(FusionMethod):
@@ -156,7 +52,13 @@ class LKCFUNet(FusionMethod):
             "mpafm_roles": "dec_enc",
             "mpafm_residual": True,
         },
-        "tiny": {"kernels": (7, 5, 3, 3), "init_kernel": 7, "width": 16, "stem": 8},
+        "tiny": {
+            "kernels": (5, 3, 3, 3),
+            "init_kernel": 5,
+            "width": 8,
+            "stem": 8,
+            "dropout": 0.0,
+        },
         "ablation_I": {
             "kernels": (3, 3, 3, 3),
             "init_kernel": 3,
@@ -214,12 +116,10 @@ class LKCFUNet(FusionMethod):
         return (self._run(2 * infrared - 1, 2 * visible - 1) + 1) / 2
 
     def loss(self, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
-        """Return the loss of a batch in [0, 1], compared in [-1, 1], with the net in training.
+        """Return the loss of a batch in [0, 1], compared in [-1, 1].
 
         Keys "total", "intensity", "ssim", "gradient": see `fusion.losses.fusion_loss`.
         """
-        if not self.training:
-            self.train()
         infrared, visible = 2 * infrared - 1, 2 * visible - 1
         return fusion_loss(self._run(infrared, visible), infrared, visible)
 
@@ -239,53 +139,3 @@ def _pad(pair: Tensor) -> Tensor:
             mode = "reflect" if max(pad) < size else "replicate"
             pair = functional.pad(pair, pad, mode=mode)
     return pair
-
-
-def _init_norm(design: Design) -> nn.Module:
-    # One group per channel: instance norm with an affine part and no running statistics.
-    kind: BodyNorm = "gn" if design.norm_init == "in" else design.norm_init
-    return make_norm(kind, design.stem, design.stem)
-
-
-def _dense(design: Design, c_in: int, kernel: int) -> LKCBlock:
-    groups = design.groups(c_in), design.groups(design.width)
-    return LKCBlock(c_in, design.width, kernel, design.norm_body, groups, design.dropout)
-
-
-def _depthwise(design: Design, kernel: int) -> LKDCBlock:
-    return LKDCBlock(design.width, kernel, design.norm_body, design.dropout)
-
-
-def _joint(design: Design) -> nn.Module:
-    if design.mpafm == "concat":
-        return Concatenate()
-    return MPAFM(design.width, design.mpafm_roles, design.mpafm_residual, design.mpafm_norm)
-
-
-def _up(design: Design, kernel: int) -> list[nn.Module]:
-    dense = _dense(design, 2 * design.width, kernel)
-    twice = [_depthwise(design, kernel), _depthwise(design, kernel)]
-    return [_joint(design), dense, *twice, Up(design.width)]
-
-
-def _last(design: Design, kernel: int) -> list[nn.Module]:
-    width = design.width
-    joined, stemmed = _dense(design, 2 * width, kernel), _dense(design, width + design.stem, kernel)
-    return [_joint(design), joined, _depthwise(design, kernel), stemmed]
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _odd(value: int) -> bool:
-    return _whole(value) and value > 0 and value % 2 == 1
-
-
-def _either(allowed: tuple[str, ...]) -> str:
-    return " or ".join(f'"{value}"' for value in allowed)
-
-
-def _require(holds: bool, name: str, value: object, allowed: str) -> None:
-    if not holds:
-        raise InputError(f"lkc_funet: {name} is {value!r}, but must be {allowed}; change it.")

@@ -1,0 +1,164 @@
+"""What the tests share: an environment of their own, tiny datasets, and one Prefect server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+# Whatever starts processes or servers comes after the tests that answer at once.
+SLOW = ("test_worker", "test_tracking", "test_plan", "test_cli")
+SLOWER = ("test_segmentation_training", "test_train_fusion", "test_detection_yolo")
+LAST = ("test_deployment", "test_end_to_end")
+
+HOME = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any import: caches, settings and stores of the tests lie in a folder of their own."""
+    home = Path(tempfile.mkdtemp(prefix="fuse-then-tests-"))
+    config.stash[HOME] = home
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    os.environ["PREFECT_HOME"] = str(home / "prefect")
+    os.environ["FUSE_THEN_STORE"] = str(home / "store")
+    for key in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TORCH_HOME", "HF_HOME"):
+        os.environ[key] = str(home / key.lower())
+    # Device locks lie in the temporary folder: a training on this machine must not hold ours.
+    (home / "tmp").mkdir()
+    os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
+    from pipelines.cli import quiet_environment
+
+    quiet_environment()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    tempfile.tempdir = None
+    shutil.rmtree(config.stash[HOME], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is fast first and what needs a server last; the order is otherwise kept."""
+
+    def place(item: pytest.Item) -> int:
+        stem = item.path.stem
+        later = (stem in SLOW, stem in SLOWER, stem.startswith(LAST))
+        return max(number * flag for number, flag in enumerate(later, 1))
+
+    items.sort(key=place)
+
+
+@pytest.fixture(scope="session")
+def data_home() -> Path:
+    """The folder of real data, which only its owner has."""
+    place = os.environ.get("FUSE_THEN_DATA")
+    if not place or not Path(place).is_dir():
+        pytest.skip("FUSE_THEN_DATA names no folder with real data, goldens and weights")
+    return Path(place)
+
+
+@pytest.fixture(scope="session")
+def scenes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight training and four test scenes of 96x96 in both layouts; copy before you change it."""
+    from pipelines.scenes import write_scenes
+
+    root = tmp_path_factory.mktemp("scenes")
+    write_scenes(root, seed=0, train=8, val=0, test=4, height=96, width=96)
+    return root
+
+
+@pytest.fixture
+def scenes(scenes_root: Path, tmp_path: Path) -> Path:
+    """A copy of the scenes that a test may spoil."""
+    return Path(shutil.copytree(scenes_root, tmp_path / "data"))
+
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write_experiment(scenes_root: Path, tmp_path: Path) -> Write:
+    """Return a function that writes an experiment's YAML; keywords replace its keys."""
+
+    def write(root: Path = scenes_root, **changes: Any) -> Path:
+        data = {**_experiment(root), **changes}
+        path = tmp_path / "experiment.yaml"
+        kept = {key: value for key, value in data.items() if value is not None}
+        path.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
+
+
+def _experiment(root: Path) -> dict[str, Any]:
+    boxes = {"name": "boxes", "layout": "m3fd", "root": str(root / "m3fd")}
+    masks = {"name": "masks", "layout": "msrs", "root": str(root / "msrs")}
+    boxes["split"] = {"file": str(root / "m3fd" / "split.yaml")}
+    small = {"architecture": "DeepLabV3Plus", "encoder": "mobilenet_v2", "height": 96, "width": 96}
+    return {
+        "name": "tiny",
+        "methods": ["average"],
+        "detection": {"dataset": boxes, "model": "yolov5n", "image_size": 96, "epochs": 1},
+        "segmentation": {"dataset": masks, "epochs": 1, **small},
+    }
+
+
+@pytest.fixture(scope="session")
+def one_worker() -> Iterator[Any]:
+    """One real worker process for all tests whose subject is not the process itself."""
+    from pipelines.worker import Worker
+
+    with Worker("cpu", 1, 120.0) as worker:
+        yield worker
+
+
+@pytest.fixture
+def shared_worker(one_worker: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Let plan and runner use `one_worker`; `started` lists the devices that were asked for."""
+    from pipelines import plan, runner
+
+    asked = SimpleNamespace(started=[])
+
+    def start(device: str, threads: int, timeout_seconds: float) -> Any:
+        asked.started.append(device)
+        return contextlib.nullcontext(one_worker)
+
+    monkeypatch.setattr(plan, "Worker", start)
+    monkeypatch.setattr(runner, "Worker", start)
+    return asked
+
+
+@pytest.fixture(scope="session")
+def session_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for tests that only plan: what was checked once need not be checked again."""
+    return tmp_path_factory.mktemp("planned")
+
+
+@pytest.fixture(scope="session")
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and nothing in them; making one costs ten seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def prefect_harness() -> Iterator[None]:
+    """One temporary Prefect server and database for every test that asks for it."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
