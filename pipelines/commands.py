@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run_flow(options: argparse.Namespace) -> int:
     """Run a flow in this process and print its tables."""
     from pipelines.cli import quiet_environment
-    from pipelines.specs import load_experiment, parse_overrides
+    from pipelines.loading import load_experiment, parse_overrides
 
     overrides = parse_overrides(options.set)
     load_experiment(options.experiment, overrides)  # a wrong key is told before Prefect starts
@@ -93,8 +93,8 @@ def _plan(
     tasks: tuple[Task, ...] = ("detection", "segmentation"),
 ) -> tuple[Plan, Store]:
     from pipelines.console import Screen
+    from pipelines.loading import load_experiment
     from pipelines.plan import make_plan
-    from pipelines.specs import load_experiment
     from pipelines.store import open_store
 
     spec = load_experiment(options.experiment, overrides)
@@ -107,7 +107,7 @@ def _plan(
 
 def plan(options: argparse.Namespace) -> int:
     """Print each stage of an experiment: cached, to run or blocked, and why."""
-    from pipelines.specs import parse_overrides
+    from pipelines.loading import parse_overrides
 
     made, store = _plan(options, parse_overrides(options.set))
     seen: set[str] = set()
@@ -139,7 +139,8 @@ def _state(stage: Any, store: Store) -> tuple[str, str]:
 
 def table(options: argparse.Namespace) -> int:
     """Print the tables of an experiment from whatever is finished."""
-    from pipelines.specs import TASKS, parse_overrides
+    from pipelines.loading import parse_overrides
+    from pipelines.specs import TASKS
 
     made, store = _plan(options, parse_overrides(options.set))
     _show(made, store, TASKS, options.format)
@@ -167,7 +168,8 @@ def _show(plan: Plan, store: Store, tasks: Any, form: Any) -> None:
     if form == "json":
         print("[" + ",\n".join(render(table, form) for table in tables) + "]")
         return
-    print("\n\n".join(_plain_unless_terminal(render(table, form)) for table in tables))
+    shown = (_plain_unless_terminal(render(table, form)).rstrip("\n") for table in tables)
+    print("\n\n".join(shown))
 
 
 def _plain_unless_terminal(text: str) -> str:
@@ -184,7 +186,8 @@ def fuse(options: argparse.Namespace) -> int:
     from fusion.generate import fuse_folder
     from fusion.pairs import list_pairs
     from pipelines.console import Screen
-    from pipelines.specs import MethodSpec, parse_overrides, validate
+    from pipelines.loading import parse_overrides, validate
+    from pipelines.specs import MethodSpec
 
     pairs = list_pairs(Path(options.infrared), Path(options.visible))
     given = {"name": options.method, "params": parse_overrides(options.set)}
@@ -241,8 +244,8 @@ def data_verify(options: argparse.Namespace) -> int:
     """Decode a dataset whole and print what it holds and what is wrong with it."""
     from pipelines.console import Screen
     from pipelines.data import inspect, open_dataset
+    from pipelines.loading import load_dataset, parse_overrides
     from pipelines.plan import Planner
-    from pipelines.specs import load_dataset, parse_overrides
     from pipelines.store import open_store
 
     store, screen = open_store(options.store), Screen()
@@ -275,7 +278,7 @@ def data_split(options: argparse.Namespace) -> int:
     """Write a seeded 8:1:1 split that keeps near-duplicate neighbours together."""
     from pipelines.console import Screen
     from pipelines.data import open_dataset, write_split
-    from pipelines.specs import load_dataset, parse_overrides
+    from pipelines.loading import load_dataset, parse_overrides
     from pipelines.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of
     from pipelines.store import open_store
 

@@ -17,7 +17,8 @@ from detection.datasets import Annotation, Box, read_voc, read_yolo
 from fusion.errors import InputError, did_you_mean
 from fusion.pairs import ImagePair, check_same_size, list_images, list_pairs, read_rgb
 from pipelines.digests import FileDigests, digest, names_digest
-from pipelines.specs import DatasetSpec, read_yaml
+from pipelines.loading import read_yaml
+from pipelines.specs import DatasetSpec
 from segmentation.datasets import read_mask
 
 SPLITS = ("train", "val", "test")

@@ -8,7 +8,7 @@ a subprocess on one leased device. A step that fails never stops its siblings.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from prefect import flow, task
@@ -22,10 +22,11 @@ from prefect.utilities.annotations import quote
 from fusion.errors import InputError
 from pipelines.console import Screen
 from pipelines.devices import slots
+from pipelines.loading import load_experiment
 from pipelines.plan import Plan, make_plan
 from pipelines.renderers import render
 from pipelines.runner import Step, make_step
-from pipelines.specs import TASKS, Task, load_experiment
+from pipelines.specs import TASKS, Task
 from pipelines.store import open_store
 from pipelines.tables import experiment_tables
 from pipelines.tracking import Tracker
@@ -106,6 +107,7 @@ def run_experiment(
     with work.screen.live():
         plan = work.plan(experiment, overrides, tasks)
         tracker = Tracker(plan, work.store)
+        tracker.prepare()
         failures = work.run([list(cell.steps) for cell in plan.cells], tracker.log_finished)
         tables = experiment_tables(plan, work.store, tasks)
         tracker.log_tables(tables)
@@ -144,10 +146,8 @@ class Work:
             raise InputError("\n".join(dict.fromkeys(why for _, why in plan.blocked)))
         return plan
 
-    def run(
-        self, chains: list[list[Step]], on_done: Callable[[], None] | None = None
-    ) -> dict[str, str]:
-        """Run chains of steps, shared steps once, and return what failed and why.
+    def run(self, chains: list[list[Step]], on_done: Callable[[], None] | None = None) -> list[str]:
+        """Run chains of steps, shared steps once, and return a line for each that failed.
 
         A chain ends at the step that fails; the other chains go on.
         """
@@ -167,8 +167,8 @@ class Work:
         for _ in as_completed(list(futures.values())):
             if on_done is not None:
                 on_done()
-        outcomes = {titles[key]: _failure(future) for key, future in futures.items()}
-        return {title: why for title, why in outcomes.items() if why is not None}
+        outcomes = {key: _failure(future) for key, future in futures.items()}
+        return [f"{titles[key]}: {why}" for key, why in outcomes.items() if why is not None]
 
 
 def _failure(future: PrefectFuture[Any]) -> str | None:
@@ -180,10 +180,9 @@ def _failure(future: PrefectFuture[Any]) -> str | None:
     return str(result) if isinstance(result, Exception) else str(state.message or state.name)
 
 
-def _stop_if_failed(failures: Mapping[str, str]) -> None:
+def _stop_if_failed(failures: list[str]) -> None:
     if failures:
-        lines = [f"{title}: {why}" for title, why in failures.items()]
-        raise StageFailed("\n".join([*lines, "Finished steps are kept: run again to go on."]))
+        raise StageFailed("\n".join([*failures, "Finished steps are kept: run again to go on."]))
 
 
 def artifact_key(plan: Plan) -> str:

@@ -15,6 +15,7 @@ from fusion.pairs import list_images
 from fusion.registry import card, method_modules
 from pipelines.data import Dataset, open_dataset
 from pipelines.digests import code_digest, derive_seed, digest, file_digest, names_digest
+from pipelines.jobs import Metrics, Report
 from pipelines.runner import NO_SLOT, Step, job_of, make_here, make_stage
 from pipelines.specs import (
     DatasetSpec,
@@ -24,7 +25,7 @@ from pipelines.specs import (
     SegmentationSpec,
     Task,
 )
-from pipelines.stages import KINDS, Metrics, Report
+from pipelines.stages import KINDS
 from pipelines.store import Stage, Store
 from pipelines.worker import Worker
 
@@ -109,7 +110,7 @@ class Planner:
                 self._checker = self._checks.enter_context(Worker("cpu", 1, CHECK_SECONDS))
             return self._checker.run(job_of(stage, self._store), out, self._report(stage.kind))
 
-        make_stage(stage, self._store, execute, lambda: NO_SLOT)
+        make_stage(stage, self._store, execute, NO_SLOT)
 
     def settle(self, spec: DatasetSpec) -> DatasetSpec:
         """Return `spec` with its scenes drawn and its split in a file."""
@@ -222,7 +223,9 @@ class Planner:
         check, stages = chain(spec, seed, fused, index, dataset)
         if check is not None:
             self.check(check)
-        steps = [Step(f"fuse {method.row}", (fused,))]
+        # Failures are told by title, so no two stages may share one.
+        own = f" (seed {seed})" if training is not None else ""
+        steps = [Step(f"fuse {method.row} on {dataset.spec.name}{own}", (fused,))]
         if training is not None:
             steps.insert(0, Step(f"train {method.row} (seed {seed})", (training,)))
         verb = "detect on" if task == "detection" else "segment on"

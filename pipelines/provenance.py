@@ -27,6 +27,7 @@ def provenance() -> dict[str, Any]:
             "system": platform.platform(),
             "processor": _processor(),
             "cores": os.cpu_count(),
+            "accelerators": _accelerators(),
         },
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
@@ -59,6 +60,13 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "absent"
     return found
+
+
+def _accelerators() -> list[str]:
+    """Return the models of NVIDIA's GPUs as their driver names them."""
+    files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
+    return [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
 
 
 def _processor() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 from pipelines.devices import Slot, lease
 from pipelines.digests import tree_digest
+from pipelines.jobs import Job, Metrics, Report
 from pipelines.provenance import provenance
-from pipelines.stages import KINDS, Job, Metrics, Report
+from pipelines.stages import KINDS
 from pipelines.store import Busy, Stage, Store
 from pipelines.worker import StageFailed, Worker
 
@@ -42,20 +42,15 @@ def make_step(
 
     Raises StageFailed or InputError; finished stages stay.
     """
-    with ExitStack() as stack:
-        worker: Worker | None = None
-        slot = NO_SLOT
-
-        def execute(stage: Stage, out: Path) -> Metrics:
-            # The device is taken only when there is something to compute.
-            nonlocal worker, slot
-            if worker is None:
-                slot = stack.enter_context(lease(slots))
-                worker = stack.enter_context(Worker(slot.device, slot.threads, timeout_seconds))
-            return worker.run(job_of(stage, store), out, report)
-
+    if step.cached(store):
+        return
+    # The device comes first: whoever held a stage while waiting for a device could wait for one
+    # that is held by somebody who waits for the stage.
+    with lease(slots) as slot, Worker(slot.device, slot.threads, timeout_seconds) as worker:
         for stage in step.stages:
-            make_stage(stage, store, execute, lambda: slot)
+            make_stage(
+                stage, store, lambda made, out: worker.run(job_of(made, store), out, report), slot
+            )
 
 
 def make_here(stage: Stage, store: Store, report: Report) -> Path:
@@ -67,11 +62,11 @@ def make_here(stage: Stage, store: Store, report: Report) -> Path:
         kind, spec, local = job["kind"], job["spec"], job["local"]
         return KINDS[stage.kind].body(Job(kind, spec, inputs, local, out, "cpu", 1, report))
 
-    make_stage(stage, store, execute, lambda: NO_SLOT)
+    make_stage(stage, store, execute, NO_SLOT)
     return store.directory(stage)
 
 
-def make_stage(stage: Stage, store: Store, execute: Execute, slot: Callable[[], Slot]) -> None:
+def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None:
     """Run `execute` for a stage that is not finished, and commit what it left.
 
     Waits while another process makes the same stage.
@@ -84,7 +79,7 @@ def make_stage(stage: Stage, store: Store, execute: Execute, slot: Callable[[], 
                     return
                 started, clock = datetime.now(UTC), time.monotonic()
                 metrics = execute(stage, partial)
-                store.commit(stage, _manifest(stage, store, metrics, started, clock, slot()))
+                store.commit(stage, _manifest(stage, store, metrics, started, clock, slot))
         except Busy:
             time.sleep(1.0)
 

@@ -11,8 +11,9 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from fusion.errors import InputError, did_you_mean
+from pipelines.loading import config_path, read_yaml
 from pipelines.plan import Plan
-from pipelines.specs import ExperimentSpec, SplitSpec, Task, config_path, read_yaml
+from pipelines.specs import ExperimentSpec, SplitSpec, Task
 from pipelines.store import Store
 
 Kind = Literal["ours", "paper", "difference"]

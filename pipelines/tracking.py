@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusion.errors import InputError
 from pipelines.plan import Cell, Plan
 from pipelines.provenance import provenance
 from pipelines.renderers import render
@@ -33,6 +34,16 @@ def tracking_uri(store: Store) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root / 'mlflow.db'}"
 
 
+def connect(uri: str) -> MlflowClient:
+    """Return a client that neither phones home nor talks about its tables."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri)
+
+
 class Tracker:
     """Writes an experiment's runs; what is there already is left alone."""
 
@@ -41,6 +52,11 @@ class Tracker:
         self._logged: set[str] = set()
         self._client: MlflowClient | None = None
         self._experiment = self._parent = ""
+
+    def prepare(self) -> None:
+        """Connect before any training, unless these very cells have been logged before."""
+        if not self._known():
+            self.connect()
 
     def log_finished(self) -> None:
         """Log every cell that has finished since the last call."""
@@ -58,7 +74,7 @@ class Tracker:
         if self._known():
             return
         self.log_finished()
-        client = self._open()
+        client = self.connect()
         known = client.get_run(self._parent).data.metrics
         for table in tables:
             for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json")):
@@ -92,19 +108,25 @@ class Tracker:
         name = _metric_name(f"{table.columns[column]}/{row.label.strip()}")
         if row.kind == "ours" and value is not None and known.get(name) != value.mean:
             now = int(time.time() * 1000)
-            self._open().log_batch(self._parent, metrics=[Metric(name, value.mean, now, 0)])
+            self.connect().log_batch(self._parent, metrics=[Metric(name, value.mean, now, 0)])
 
-    def _open(self) -> MlflowClient:
-        """Connect at the first use, which costs seconds, and find or make the parent run."""
+    def connect(self) -> MlflowClient:
+        """Connect, which costs seconds, and find or make the parent run.
+
+        Raises InputError when there is no MLflow at the tracking URI.
+        """
         if self._client is None:
-            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-            for name in ("mlflow", "alembic"):
-                logging.getLogger(name).setLevel(logging.WARNING)
-            from mlflow import MlflowClient
+            from mlflow.exceptions import MlflowException
 
             uri = tracking_uri(self._store)
-            self._client = MlflowClient(tracking_uri=uri)
-            self._experiment = self._find_experiment(self._client, uri)
+            self._client = connect(uri)
+            try:
+                self._experiment = self._find_experiment(self._client, uri)
+            except MlflowException as error:
+                raise InputError(
+                    f"There is no MLflow at {uri}; start it, or unset MLFLOW_TRACKING_URI to keep "
+                    f"the runs in the store."
+                ) from error
             spec = self._plan.experiment
             facts = provenance()
             tags = {"fuse_then.commit": facts["commit"], "fuse_then.command": facts["command"]}
@@ -137,7 +159,7 @@ class Tracker:
         return str(run.info.run_id), True
 
     def _log_cell(self, cell: Cell, manifest: Mapping[str, Any]) -> None:
-        client = self._open()
+        client = self.connect()
         tags = {
             "mlflow.parentRunId": self._parent,
             "method": cell.method.row,
@@ -157,7 +179,7 @@ class Tracker:
     def _fill(self, run: str, cell: Cell, manifest: Mapping[str, Any]) -> None:
         from mlflow.entities import Metric, Param
 
-        client = self._open()
+        client = self.connect()
         now = int(datetime.fromisoformat(manifest["started"]).timestamp() * 1000)
         seconds = sum(m["seconds"] for s in cell.stages if (m := self._store.manifest(s)))
         numbers = {**dict(_metrics(cell, manifest["metrics"])), "seconds": seconds}
@@ -193,10 +215,10 @@ class Tracker:
         source = str(index.local["dataset"]["root"])
         dataset = Dataset(name, index.key, "local", source)
         tag = InputTag("mlflow.data.context", cell.task)
-        self._open().log_inputs(run, datasets=[DatasetInput(dataset, [tag])])
+        self.connect().log_inputs(run, datasets=[DatasetInput(dataset, [tag])])
 
     def _log_artifacts(self, run: str, stage: Stage) -> None:
-        client, folder = self._open(), self._store.directory(stage)
+        client, folder = self.connect(), self._store.directory(stage)
         for path in _existing(folder, (*PICTURES, "manifest.json")):
             if path.is_dir():
                 client.log_artifacts(run, str(path), f"{stage.kind}/{path.name}")

@@ -180,7 +180,8 @@ def _make(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict
 def _run_body(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict[str, Any]:
     import torch
 
-    from pipelines.stages import KINDS, Job
+    from pipelines.jobs import Job
+    from pipelines.stages import KINDS
 
     torch.set_num_threads(threads)
 

@@ -99,7 +99,11 @@ def class_weights(masks: Image, classes: int, settings: SegmenterSettings) -> Te
     """Return the weight of each class in the loss, float[classes]."""
     if settings.class_weights == "none":
         return torch.ones(classes)
-    return torch.from_numpy(median_frequency(masks, classes)).float()
+    weights = median_frequency(masks, classes)
+    if settings.class_weights == "root_frequency":
+        # With few epochs the full weights flood the image with rare classes; their roots do not.
+        weights = np.sqrt(weights)
+    return torch.from_numpy(weights).float()
 
 
 def median_frequency(masks: Image, classes: int) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ CHOICES = {
     "architecture": ARCHITECTURES,
     "schedule": ("constant", "poly"),
     "select": ("last", "best"),
-    "class_weights": ("none", "median_frequency"),
+    "class_weights": ("none", "median_frequency", "root_frequency"),
 }
 
 

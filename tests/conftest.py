@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,13 +23,12 @@ SLOW = ("test_worker", "test_tracking", "test_plan", "test_cli")
 SLOWER = ("test_segmentation_training", "test_train_fusion", "test_detection_yolo")
 LAST = ("test_deployment", "test_end_to_end")
 
-HOME = pytest.StashKey[Path]()
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any import: caches, settings and stores of the tests lie in a folder of their own."""
     home = Path(tempfile.mkdtemp(prefix="fuse-then-tests-"))
-    config.stash[HOME] = home
+    # Registered first, so run last: libraries have cleaning up of their own to do in there.
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ["PREFECT_HOME"] = str(home / "prefect")
     os.environ["FUSE_THEN_STORE"] = str(home / "store")
@@ -38,12 +40,6 @@ def pytest_configure(config: pytest.Config) -> None:
     from pipelines.cli import quiet_environment
 
     quiet_environment()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave nothing behind."""
-    tempfile.tempdir = None
-    shutil.rmtree(config.stash[HOME], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -144,15 +140,21 @@ def session_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and nothing in them; making one costs ten seconds."""
-    from mlflow import MlflowClient
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """An MLflow database with tables and nothing in them, `path`, made as users first make theirs.
 
+    `printed` is what the first start printed. One for all tests: it costs ten seconds.
+    """
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    code = (
+        "import sys; from pipelines.tracking import connect; "
+        "connect(f'sqlite:///{sys.argv[1]}').search_experiments()"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
+    return SimpleNamespace(path=path, printed=done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="session")

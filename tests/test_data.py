@@ -96,7 +96,10 @@ def spoil(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
     [
         (lambda d: d.update(train=[]), 'has an empty split "train"; list at least one name'),
         (lambda d: d.update(test=None), 'has an empty split "test"; list at least one name'),
-        (lambda d: d["test"].append("nobody"), 'names "nobody" (1 such), which the dataset "boxes"'),
+        (
+            lambda d: d["test"].append("nobody"),
+            'names "nobody" (1 such), which the dataset "boxes"',
+        ),
         (lambda d: d["test"].append(d["train"][0]), "more than once; keep one of them"),
         (lambda d: d.update(tset=d.pop("test")), 'the unknown key "tset". Did you mean "test"?'),
         (lambda d: d["train"].append(8), "lists 8 without quotes; write names as text"),
@@ -113,7 +116,9 @@ def test_a_bad_split_file_is_told(scenes: Path, change: Any, message: str) -> No
 
 def test_a_missing_split_file_is_told(scenes: Path) -> None:
     (scenes / "m3fd" / "split.yaml").unlink()
-    with pytest.raises(InputError, match=r"split\.yaml does not exist; make it with fuse-then data"):
+    with pytest.raises(
+        InputError, match=r"split\.yaml does not exist; make it with fuse-then data"
+    ):
         open_dataset(boxes_spec(scenes))
 
 

@@ -52,6 +52,7 @@ class Site:
             **os.environ,
             "PREFECT_HOME": str(self.home),
             "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+            "PREFECT_LOGGING_LEVEL": "INFO",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "true",
             "PREFECT_CLI_COLORS": "false",
@@ -88,12 +89,12 @@ class Site:
 
     def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Ask the server's API: GET without a body, else POST."""
-        request = urllib.request.Request(  # noqa: S310 - our own server
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/api/{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def answers(self) -> bool:

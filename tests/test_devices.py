@@ -14,7 +14,7 @@ from fusion.errors import InputError
 from pipelines import devices
 from pipelines.devices import Slot, lease, slots
 
-FORK = multiprocessing.get_context("fork")
+SPAWN = multiprocessing.get_context("spawn")
 TWO = (Slot("cpu", "cpu-0", 1), Slot("cpu", "cpu-1", 1))
 POLL = 0.01
 
@@ -22,6 +22,7 @@ POLL = 0.01
 @pytest.fixture(autouse=True)
 def _own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # for the processes that are started
 
 
 @pytest.fixture
@@ -93,8 +94,8 @@ def hold(pipe: Any) -> None:
 
 
 def test_a_killed_process_frees_its_slot() -> None:
-    here, there = FORK.Pipe()
-    process = FORK.Process(target=hold, args=(there,))
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=hold, args=(there,))
     process.start()
     assert here.poll(30)
     assert here.recv() == "cpu-0"

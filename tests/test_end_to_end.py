@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 
 from pipelines.cli import main
+from pipelines.loading import load_experiment
 from pipelines.plan import Plan, make_plan
 from pipelines.runner import Step, make_step
-from pipelines.specs import TASKS, load_experiment
+from pipelines.specs import TASKS
 from pipelines.store import Store, open_store
 
 METHODS = ["visible", "LKC-FUNet (tiny)"]
@@ -68,7 +69,7 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def finished(prefect_harness: Any, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(prefect_harness: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Run the experiment once; every test starts from here."""
     store = tmp_path_factory.mktemp("smoke") / "store"
     run = fuse_then("compare", "smoke", "--store", str(store))

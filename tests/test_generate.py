@@ -83,7 +83,7 @@ def test_luminance_is_rounded_half_to_even(pairs: list[ImagePair], tmp_path: Pat
 class Halves(FusionMethod):
     """Returns (k + 0.5) / 255 exactly where float32 can, and values outside [0, 1]."""
 
-    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:  # noqa: ARG002
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         fused = torch.zeros_like(infrared)
         fused.view(-1)[:4] = torch.tensor([0.5, -1.0, 2.0, 127.5 / 255])
         return fused
@@ -232,7 +232,7 @@ class Broken(FusionMethod):
         super().__init__()
         self.how = how
 
-    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:  # noqa: ARG002
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         if self.how == "raises":
             raise RuntimeError("out of something")
         return infrared * torch.nan if self.how == "nan" else infrared[..., :-1]

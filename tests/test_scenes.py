@@ -14,7 +14,7 @@ from pipelines import scenes
 from pipelines.drawing import Camera, Canvas, Vehicle, box_blur, draw_vehicle, halve, rectangle
 from pipelines.scenes import BOX_CLASSES, MASK_IDS, Scene, draw_scene, write_scenes
 
-SEED, MANY = 5, 48
+SEED, MANY = 5, 36
 PINNED = "0b1ddf943b607b8e33215c19e0cdd9db7ca650db453a66d917664db78d1a0d42"
 
 
@@ -60,8 +60,8 @@ def test_too_small_a_scene_is_refused() -> None:
 
 def test_half_the_scenes_are_dark(many: list[Scene]) -> None:
     for scene in many:
-        dark = luminance(scene.visible).mean() < 70
-        assert dark == scene.name.endswith("N")
+        dark = bool(luminance(scene.visible).mean() < 52)
+        assert dark == scene.name.endswith("N"), scene.name
     assert sum(scene.name.endswith("N") for scene in many) == MANY // 2
 
 

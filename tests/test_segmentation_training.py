@@ -145,6 +145,8 @@ def test_median_frequency_by_hand() -> None:
     assert weights == pytest.approx([median / (28 / 32), median / (4 / 16), 0.0])
     tensor = samples.class_weights(masks, 3, replace(TINY, class_weights="median_frequency"))
     assert tensor.tolist() == pytest.approx(weights.tolist())
+    rooted = samples.class_weights(masks, 3, replace(TINY, class_weights="root_frequency"))
+    assert rooted.tolist() == pytest.approx((weights**0.5).tolist())
     assert samples.class_weights(masks, 3, TINY).tolist() == [1, 1, 1]
 
 

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from fusion.errors import InputError
-from pipelines.specs import (
-    DatasetSpec,
-    MethodSpec,
+from pipelines.loading import (
     config_path,
     load_dataset,
     load_experiment,
@@ -16,6 +14,7 @@ from pipelines.specs import (
     read_yaml,
     validate,
 )
+from pipelines.specs import DatasetSpec, MethodSpec
 
 Write = Callable[..., Path]
 
@@ -102,7 +101,7 @@ def test_a_bad_value_is_shown_with_its_key(write_experiment: Write) -> None:
         ({"methods": [{"use": "lkc_funet-tinny"}]}, 'Did you mean "lkc_funet-tiny"?'),
         ({"seeds": [1, 1]}, "seeds must be a list of different whole numbers"),
         ({"detection": None, "segmentation": None}, "give detection, segmentation, or both"),
-        ({"name": "../up"}, '"name" (it is \'../up\')'),
+        ({"name": "../up"}, "\"name\" (it is '../up')"),
         ({"paper": {"detection": "tabel4"}}, 'Did you mean "table4"?'),
     ],
 )
@@ -158,7 +157,7 @@ def test_an_unset_variable_is_named(
     [
         ({"root": None}, "give either root"),
         ({"scenes": {"train": 1, "test": 1}}, "give either root"),
-        ({"labels": "{split}/Annotation"}, 'either all of infrared, visible and labels hold'),
+        ({"labels": "{split}/Annotation"}, "either all of infrared, visible and labels hold"),
         ({"layout": "yolo"}, "layout yolo needs classes"),
         ({"layout": "pairs", "labels": "masks"}, "layout pairs has no labels"),
         ({"layout": ["m3fd"]}, '"layout"'),
@@ -219,7 +218,7 @@ def test_shipped_configs_are_found_by_name_and_by_path(
     )
     with pytest.raises(InputError, match=r'no "smok" in configs/experiments.*mean "smoke"'):
         config_path("experiments", "smok")
-    with pytest.raises(InputError, match="nowhere.yaml does not exist; check the path"):
+    with pytest.raises(InputError, match=r"nowhere\.yaml does not exist; check the path"):
         config_path("experiments", "nowhere.yaml")
 
 

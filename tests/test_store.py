@@ -12,7 +12,7 @@ import pytest
 from fusion.errors import InputError
 from pipelines.store import MANIFEST, Busy, Stage, Store, open_store
 
-FORK = multiprocessing.get_context("fork")
+SPAWN = multiprocessing.get_context("spawn")
 
 
 def finish(store: Store, stage: Stage, result: str = "r", text: str = "data") -> None:
@@ -142,8 +142,8 @@ def hold(root: Path, stage: Stage, pipe: Any) -> None:
 
 def test_a_second_process_is_kept_out_until_the_first_is_killed(store: Store) -> None:
     stage = Stage("fuse", 1, {})
-    here, there = FORK.Pipe()
-    process = FORK.Process(target=hold, args=(store.root, stage, there))
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=hold, args=(store.root, stage, there))
     process.start()
     assert here.poll(30)
     assert here.recv() == "held"

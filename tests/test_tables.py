@@ -12,10 +12,11 @@ import pytest
 
 from fusion.errors import InputError
 from pipelines import tables
+from pipelines.loading import load_experiment
 from pipelines.plan import Cell, Plan
 from pipelines.renderers import RENDERERS, render
 from pipelines.runner import Step
-from pipelines.specs import ExperimentSpec, load_experiment
+from pipelines.specs import ExperimentSpec
 from pipelines.store import Stage, Store
 from pipelines.tables import Row, Table, Value, experiment_tables, read_paper_table
 
@@ -149,7 +150,9 @@ def test_the_papers_row_and_the_difference_stand_beneath_ours(
     assert [made.rank(r, 0) for r in made.rows] == [1, None, None, 2]
     assert "No printed row of table4 is on file for: infrared" in made.notes[0]
     assert "+10.0" in render(made, "text")
-    assert any(text.startswith("Settings that differ from the paper's: ") for text in made.deviations)
+    assert any(
+        text.startswith("Settings that differ from the paper's: ") for text in made.deviations
+    )
 
 
 def test_the_difference_of_an_unfinished_row_is_unfinished(
@@ -195,7 +198,9 @@ def test_every_known_deviation_is_told(table: Make) -> None:
 def test_a_drawn_split_is_told_with_its_seed_and_ratios(tmp_path: Path) -> None:
     data = {"name": "mine", "layout": "m3fd", "root": str(tmp_path)}
     spec = spec_of(
-        ["visible"], [0], **{"detection.dataset": {**data, "split": {"ratios": [7, 1, 2], "seed": 5}}}
+        ["visible"],
+        [0],
+        **{"detection.dataset": {**data, "split": {"ratios": [7, 1, 2], "seed": 5}}},
     )
     told = tables.deviations(spec, "detection")
     assert any("mine has no published split: ours is drawn by seed 5, 7:1:2" in t for t in told)

@@ -21,7 +21,7 @@ Start = Callable[..., Worker]
 Job = Callable[..., dict[str, Any]]
 
 # Read by the subprocess at its start: stages that exist only here.
-SITE = '''
+SITE = """
 import os, subprocess, sys, time, warnings
 from pipelines import stages
 from fusion.errors import InputError
@@ -50,7 +50,7 @@ def waits(job):
 
 for body in (numbers, bad, bug, dies, waits):
     stages.KINDS[body.__name__] = stages.Kind(body, 1, ())
-'''
+"""
 
 
 @pytest.fixture
@@ -115,9 +115,7 @@ def test_bad_input_is_one_sentence_and_the_worker_lives(
     assert worker.run(job("numbers"), tmp_path, ignore)["threads"] == 3
 
 
-def test_a_bug_names_its_log_where_the_traceback_is(
-    start: Start, job: Job, tmp_path: Path
-) -> None:
+def test_a_bug_names_its_log_where_the_traceback_is(start: Start, job: Job, tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match=rf"bug failed: KeyError: 'key' \(log: {tmp_path}"):
         start().run(job("bug"), tmp_path, ignore)
     assert "Traceback" in (tmp_path / LOG).read_text()

@@ -18,6 +18,6 @@ class Infrared(FusionMethod):
     source: ClassVar[str] = "infrared"
     """``fuse_folder`` writes this image of the pair as it is, instead of calling `forward`."""
 
-    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:  # noqa: ARG002
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Return `infrared`, B x 1 x H x W."""
         return infrared
