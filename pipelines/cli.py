@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StageFailed as error:
         print(f"fuse-then: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader, head or less, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("fuse-then: stopped; finished stages are kept, run again to go on.", file=sys.stderr)
         return 130

@@ -233,11 +233,11 @@ def _road_things(canvas: Canvas, rng: Rng) -> list[Task]:
         z = float(rng.uniform(8, 14))
         while z < 30:
             if rng.random() < 0.45:
-                tasks += _vehicle(canvas, rng, side * 3.9, z, _kind(rng), rng.random() < 0.25)
+                tasks += _vehicle(canvas, rng, side * 3.9, z, _kind(rng), rng.random() < 0.38)
             z += float(rng.uniform(7, 12))
         if rng.random() < 0.6:
             z = float(rng.uniform(9, 26))
-            tasks += _vehicle(canvas, rng, side * 1.6, z, _kind(rng), rng.random() < 0.7)
+            tasks += _vehicle(canvas, rng, side * 1.6, z, _kind(rng), rng.random() < 0.85)
     for _ in range(int(rng.integers(0, 3))):
         x, z = float(rng.uniform(-4.5, 4.5)), float(rng.uniform(8, 18))
         tasks.append((z, partial(_draw_motorcycle, canvas, rng, x, z)))
@@ -279,7 +279,7 @@ def _body_heat(canvas: Canvas, rng: Rng) -> int:
 
 def _draw_motorcycle(canvas: Canvas, rng: Rng, x: float, z: float) -> None:
     s, (u, v) = canvas.camera.scale(z), canvas.camera.project(x, 0, z)
-    running, turn = rng.random() < 0.6, 1 if rng.random() < 0.5 else -1
+    running, turn = rng.random() < 0.75, 1 if rng.random() < 0.5 else -1
     hot = _body_heat(canvas, rng) if running else None
     half = 0.62 * s * float(rng.uniform(0.45, 1.0))
     behind = canvas.color_at((u, v - 0.5 * s))
