@@ -7,7 +7,7 @@ bytes on every machine. Everything is drawn at twice the size and then halved (a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,8 @@ from fusion.pairs import Image
 Rng = np.random.Generator
 Color = tuple[int, int, int]
 Point = tuple[float, float]
+Task = tuple[float, Callable[[], None]]
+"""How far away a thing is, in metres, and what draws it: the farthest is drawn first."""
 Ints = NDArray[np.int32]
 
 _ROUND = [(math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)) for k in range(16)]
@@ -339,3 +341,9 @@ def _draw_ends(canvas: Canvas, car: Vehicle, warm: int) -> None:
         canvas.paint(oval(pipe, 0.2 * s, 0.14 * s), (30, 30, 30), _warmth(canvas, car, pipe, 150))
     if front and car.lights and canvas.night:
         canvas.shine(oval(canvas.camera.project(car.x, 0, car.z * 0.8), 2.2 * s, 0.5 * s), 90)
+
+
+def limb(start: Point, end: Point, half: float) -> list[Point]:
+    """Return a stroke from `start` to `end`, `half` wide to each side, as a polygon."""
+    (a, b), (c, d) = start, end
+    return [(a - half, b), (a + half, b), (c + half, d), (c - half, d)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,20 +11,25 @@ from typing import Any
 
 from fusion.errors import InputError
 from fusion.pairs import list_images
-from fusion.registry import card, method_modules
+from pipelines.chains import (
+    checked_file,
+    code_of,
+    detector_chain,
+    local_of,
+    method_check,
+    segmenter_chain,
+    stage_of,
+)
 from pipelines.data import Dataset, open_dataset
-from pipelines.digests import code_digest, derive_seed, digest, file_digest, names_digest
+from pipelines.digests import derive_seed, digest, names_digest
 from pipelines.jobs import Metrics, Report
 from pipelines.runner import NO_SLOT, Step, job_of, make_here, make_stage
 from pipelines.specs import (
     DatasetSpec,
-    DetectionSpec,
     ExperimentSpec,
     MethodSpec,
-    SegmentationSpec,
     Task,
 )
-from pipelines.stages import KINDS
 from pipelines.store import Stage, Store
 from pipelines.worker import Worker
 
@@ -77,15 +81,6 @@ class Plan:
         return digest(sorted(cell.result.key for cell in self.cells))[:16]
 
 
-def _stage(
-    kind: str,
-    spec: dict[str, Any],
-    inputs: dict[str, Stage] | None = None,
-    local: dict[str, Any] | None = None,
-) -> Stage:
-    return Stage(kind, KINDS[kind].version, json.loads(json.dumps(spec)), inputs or {}, local or {})
-
-
 class Planner:
     """Turns a spec into stages; draws scenes, splits and indexes on the way, but trains nothing."""
 
@@ -115,7 +110,7 @@ class Planner:
     def settle(self, spec: DatasetSpec) -> DatasetSpec:
         """Return `spec` with its scenes drawn and its split in a file."""
         if spec.scenes is not None:
-            stage = _stage("scenes", spec.scenes.model_dump())
+            stage = stage_of("scenes", spec.scenes.model_dump())
             folder = make_here(stage, self._store, self._report("drawing scenes"))
             given: dict[str, Any] = {"scenes": None, "root": folder / spec.layout}
             if not spec.comes_split:
@@ -126,7 +121,7 @@ class Planner:
             return spec
         bare = open_dataset(spec.model_copy(update={"split": None}))
         drawn = spec.split.model_dump() if spec.split else {"ratios": (8, 1, 1), "seed": 0}
-        stage = _stage(
+        stage = stage_of(
             "split",
             {
                 "pairs": bare.pairs_digest(self._store.digests),
@@ -156,7 +151,7 @@ class Planner:
                 "layout": spec.layout,
                 "classes": list(spec.classes),
             }
-            stage = _stage("index", facts, local=_local(dataset))
+            stage = stage_of("index", facts, local=local_of(dataset))
             make_here(stage, self._store, self._report(f"checking {spec.name}"))
             self._opened[known] = dataset, stage
         return self._opened[known]
@@ -178,11 +173,11 @@ class Planner:
         spec = {
             "method": method.name,
             "params": method.params,
-            "code": _code(method.name),
+            "code": code_of(method.name),
             "pairs": {name: dataset.pairs_digest(digests, names) for name, names in chosen.items()},
             "settings": {**own, "seed": derive_seed("fusion", fixed)},
         }
-        return _stage("train_fusion", spec, local=_local(dataset))
+        return stage_of("train_fusion", spec, local=local_of(dataset))
 
     def fused(self, method: MethodSpec, spec: DatasetSpec, seed: int) -> tuple[Stage, Stage | None]:
         """Return the stage that fuses a dataset, and the one that trains its weights, if any."""
@@ -191,17 +186,17 @@ class Planner:
         facts: dict[str, Any] = {
             "method": method.name,
             "params": method.params,
-            "code": _code(method.name),
+            "code": code_of(method.name),
             "pairs": index.spec["pairs"],
             "color": dataset.spec.color,
         }
-        local = _local(dataset)
+        local = local_of(dataset)
         if method.checkpoint is not None:
-            facts["checkpoint"] = _checked_file(method.checkpoint, f"{method.row}.checkpoint")
+            facts["checkpoint"] = checked_file(method.checkpoint, f"{method.row}.checkpoint")
             local["checkpoint"] = str(method.checkpoint)
         if "folder" in method.params:  # images made elsewhere count by their bytes
             facts["folder"] = self._folder_digest(Path(method.params["folder"]))
-        return _stage("fuse", facts, {"weights": training} if training else {}, local), training
+        return stage_of("fuse", facts, {"weights": training} if training else {}, local), training
 
     def _folder_digest(self, folder: Path) -> str:
         images = list_images(folder)
@@ -212,14 +207,14 @@ class Planner:
         """Return one cell's chain of stages."""
         spec = getattr(experiment, task)
         dataset, index = self.open(spec.dataset)
-        self.check(_method_check(method, dataset))
+        self.check(method_check(method, dataset))
         if spec.select == "best" and "val" not in dataset.splits:
             raise InputError(
                 f'{task}.select is "best", but the dataset "{dataset.spec.name}" has no split '
                 f'"val"; use select: last.'
             )
         fused, training = self.fused(method, spec.dataset, seed)
-        chain = _detector if task == "detection" else _segmenter
+        chain = detector_chain if task == "detection" else segmenter_chain
         check, stages = chain(spec, seed, fused, index, dataset)
         if check is not None:
             self.check(check)
@@ -231,85 +226,6 @@ class Planner:
         verb = "detect on" if task == "detection" else "segment on"
         steps.append(Step(f"{verb} {method.row} (seed {seed})", stages))
         return Cell(method, task, seed, tuple(steps))
-
-
-def _code(method: str) -> str:
-    card(method)  # an unknown name is an error with suggestions
-    return code_digest(method_modules()[method])
-
-
-def _method_check(method: MethodSpec, dataset: Dataset) -> Stage:
-    facts: dict[str, Any] = {
-        "method": method.name,
-        "params": method.params,
-        "train": method.train is not None,
-        "code": _code(method.name),
-    }
-    local: dict[str, Any] = {}
-    if method.checkpoint is not None:
-        facts["checkpoint"] = _checked_file(method.checkpoint, f"{method.row}.checkpoint")
-        local["checkpoint"] = str(method.checkpoint)
-    if "folder" in method.params:
-        folder = list_images(Path(method.params["folder"]))
-        facts["names"] = digest([sorted(folder), sorted(dataset.pairs)])
-        local |= _local(dataset)
-    return _stage("check_method", facts, local=local)
-
-
-Chain = tuple[Stage | None, tuple[Stage, Stage]]
-"""The check to pass first, if any, and the stages of training and testing."""
-
-
-def _detector(
-    spec: DetectionSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset
-) -> Chain:
-    settings = spec.model_dump(exclude={"dataset", "initial_checkpoint"})
-    facts: dict[str, Any] = {"settings": {**settings, "seed": derive_seed("detection", seed)}}
-    start, check = _start(spec.initial_checkpoint, "detection.initial_checkpoint"), None
-    if start:
-        facts["initial_checkpoint"] = start[0]
-        network = {"model": spec.model, "classes": len(dataset.spec.classes)}
-        check = _stage("check_detector", {**network, "checkpoint": start[0]}, local=start[1])
-    inputs = {"fused": fused, "index": index}
-    where = {**_local(dataset), **(start[1] if start else {})}
-    training = _stage("train_detector", facts, inputs, where)
-    testing = {"detector": training, **inputs}
-    final = _stage("detect", {"image_size": spec.image_size}, testing, _local(dataset))
-    return check, (training, final)
-
-
-def _segmenter(
-    spec: SegmentationSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset
-) -> Chain:
-    settings = spec.model_dump(exclude={"dataset", "encoder_checkpoint"})
-    facts: dict[str, Any] = {"settings": {**settings, "seed": derive_seed("segmentation", seed)}}
-    start = _start(spec.encoder_checkpoint, "segmentation.encoder_checkpoint")
-    network = {"architecture": spec.architecture, "encoder": spec.encoder}
-    network_facts: dict[str, Any] = {**network, "classes": len(dataset.spec.classes)}
-    if start:
-        facts["encoder_checkpoint"] = network_facts["checkpoint"] = start[0]
-    local = start[1] if start else {}
-    inputs = {"fused": fused, "index": index}
-    training = _stage("train_segmenter", facts, inputs, {**_local(dataset), **local})
-    final = _stage("segment", {}, {"segmenter": training, **inputs}, _local(dataset))
-    return _stage("check_segmenter", network_facts, local=local), (training, final)
-
-
-def _start(path: Path | None, key: str) -> tuple[str, dict[str, Any]] | None:
-    """Return digest and place of the weights that a training starts from."""
-    if path is None:
-        return None
-    return _checked_file(path, key), {key.split(".")[1]: str(path)}
-
-
-def _local(dataset: Dataset) -> dict[str, Any]:
-    return {"dataset": dataset.spec.model_dump(mode="json")}
-
-
-def _checked_file(path: Path, key: str) -> str:
-    if not path.is_file():
-        raise InputError(f'The file {path} of "{key}" does not exist; check the path.')
-    return file_digest(path)
 
 
 def make_plan(

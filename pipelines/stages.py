@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.jobs import Job, Metrics
+from pipelines.scenes import SCENES_VERSION
 from pipelines.stages_data import (
     check_detector,
     check_method,
@@ -37,7 +38,7 @@ KINDS: dict[str, Kind] = {
     "check_method": Kind(check_method, 1, ()),
     "check_detector": Kind(check_detector, 1, ()),
     "check_segmenter": Kind(check_segmenter, 1, ()),
-    "scenes": Kind(scenes, 1, ("m3fd", "msrs")),
+    "scenes": Kind(scenes, SCENES_VERSION, ("m3fd", "msrs")),
     "split": Kind(split, 1, ("split.yaml",)),
     "index": Kind(index, 1, ("index.json",)),
     "train_fusion": Kind(train_fusion, 1, ("weights.pt",), resumable=True),
