@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from fusion.errors import InputError
 from pipelines.worker import StageFailed
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from pipelines import commands
+    from pipelines import commands, commands_data, commands_fusion
 
     top = argparse.ArgumentParser(prog="fuse-then", description=__doc__ and DESCRIPTION)
     sub = top.add_subparsers(required=True, metavar="COMMAND")
@@ -60,10 +59,10 @@ def parser() -> argparse.ArgumentParser:
     table = command("table", commands.table, "the tables from whatever is finished")
     _experiment(table)
     table.add_argument("--format", choices=("text", "md", "csv", "latex", "json"), default="text")
-    _fuse(command("fuse", commands.fuse, "fuse two folders of images"))
-    methods = command("methods", commands.methods, "list the fusion methods")
+    _fuse(command("fuse", commands_fusion.fuse, "fuse two folders of images"))
+    methods = command("methods", commands_fusion.methods, "list the fusion methods")
     methods.add_argument("--json", action="store_true", help="as JSON")
-    _data(command("data", commands.data_verify, "look at a dataset before using it"))
+    _data(command("data", commands_data.data_verify, "look at a dataset before using it"))
     return top
 
 
@@ -95,13 +94,13 @@ def _fuse(made: argparse.ArgumentParser) -> None:
 
 
 def _data(made: argparse.ArgumentParser) -> None:
-    from pipelines import commands
+    from pipelines import commands_data
 
     sub = made.add_subparsers(required=True, metavar="ACTION")
     verify = sub.add_parser("verify", help="decode every file; counts, sizes, classes, problems")
-    verify.set_defaults(command=commands.data_verify)
+    verify.set_defaults(command=commands_data.data_verify)
     split = sub.add_parser("split", help="write train, val and test to a file a config can name")
-    split.set_defaults(command=commands.data_split)
+    split.set_defaults(command=commands_data.data_split)
     split.add_argument("--out", required=True, metavar="FILE.yaml")
     split.add_argument("--seed", type=int, default=0)
     split.add_argument("--ratios", type=int, nargs=3, default=(8, 1, 1), metavar="N")
@@ -109,20 +108,6 @@ def _data(made: argparse.ArgumentParser) -> None:
         one.add_argument("dataset", help="DATASET.yaml, or the name of a shipped one")
         one.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
         _store(one)
-
-
-def quiet_environment() -> dict[str, Any]:
-    """Switch off telemetry and other people's log lines, unless the user has set otherwise."""
-    from pipelines.worker import QUIET
-
-    own = {
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        # The first start creates Prefect's database, on a busy machine in more than its 20 s.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-    }
-    for key, value in {**QUIET, **own}.items():
-        os.environ.setdefault(key, value)
-    return dict(os.environ)
 
 
 if __name__ == "__main__":

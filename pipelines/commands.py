@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from fusion.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.plan import Plan
@@ -20,7 +16,7 @@ if TYPE_CHECKING:
 
 def run_flow(options: argparse.Namespace) -> int:
     """Run a flow in this process and print its tables."""
-    from pipelines.cli import quiet_environment
+    from pipelines.environment import quiet_environment
     from pipelines.loading import load_experiment, parse_overrides
 
     overrides = parse_overrides(options.set)
@@ -178,123 +174,3 @@ def _plain_unless_terminal(text: str) -> str:
     for code in ("\033[1m", "\033[4m", "\033[0m"):
         text = text.replace(code, "")
     return text
-
-
-def fuse(options: argparse.Namespace) -> int:
-    """Fuse every pair of two folders into a third."""
-    from fusion import load_method
-    from fusion.generate import fuse_folder
-    from fusion.pairs import list_pairs
-    from pipelines.console import Screen
-    from pipelines.loading import parse_overrides, validate
-    from pipelines.specs import MethodSpec
-
-    pairs = list_pairs(Path(options.infrared), Path(options.visible))
-    given = {"name": options.method, "params": parse_overrides(options.set)}
-    params = validate(MethodSpec, given, Path("--set")).params
-    method = load_method(options.method, options.checkpoint, options.device, **params)
-    screen = Screen()
-    if method.needs_checkpoint and options.checkpoint is None:
-        screen.say(
-            f"{options.method} has no checkpoint: its weights are random, and so its images."
-        )
-    with screen.live(), screen.step(f"fusing with {options.method}") as report:
-        summary = fuse_folder(
-            method,
-            pairs,
-            Path(options.out),
-            gray=options.gray,
-            device=options.device,
-            on_progress=lambda done, total: report(done, total, ""),
-        )
-    print(f"{summary.count} images in {options.out} ({summary.seconds:.1f} s)")
-    return 0
-
-
-def methods(options: argparse.Namespace) -> int:
-    """List the fusion methods with paper, licence, parameters and checkpoint state."""
-    from fusion.registry import cards
-
-    found = cards()
-    if options.json:
-        print(json.dumps([_card(card) for card in found], indent=1))
-        return 0
-    for card in found:
-        print(f"{card.name:12}  {card.summary}")
-        print(f"{'':12}  paper: {card.paper}; licence: {card.licence}")
-        print(f"{'':12}  checkpoint: {card.checkpoint}; {_trained(card)}")
-        if card.parameters:
-            print(f"{'':12}  parameters: {', '.join(card.parameters)}")
-        if card.presets:
-            print(f"{'':12}  presets: {', '.join(card.presets)}")
-    return 0
-
-
-def _card(card: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {**asdict(card), "path": str(card.path)}
-
-
-def _trained(card: Any) -> str:
-    return "can be trained here" if card.trainable else "nothing to train"
-
-
-def data_verify(options: argparse.Namespace) -> int:
-    """Decode a dataset whole and print what it holds and what is wrong with it."""
-    from pipelines.console import Screen
-    from pipelines.data import inspect, open_dataset
-    from pipelines.loading import load_dataset, parse_overrides
-    from pipelines.plan import Planner
-    from pipelines.store import open_store
-
-    store, screen = open_store(options.store), Screen()
-    spec = load_dataset(options.dataset, parse_overrides(options.set))
-    with screen.live():
-        try:
-            settled = Planner(store, screen.reporter()).settle(spec)
-        except InputError:  # an image that cannot be read: it is listed below with all the others
-            settled = spec.model_copy(update={"split": None})
-        dataset = open_dataset(settled)
-        with screen.step(f"checking {spec.name}") as report:
-            found = inspect(dataset, lambda done, total: report(done, total, ""))
-    sizes = ", ".join(f"{size}: {count}" for size, count in found.sizes.most_common())
-    print(f"{spec.name}: {len(dataset.pairs)} pairs, layout {spec.layout}, root {settled.root}")
-    print(f"sizes     {sizes or 'none readable'}")
-    for split, names in dataset.splits.items():
-        classes = found.histogram.get(split, Counter())
-        counts = ", ".join(f"{name} {classes.get(name, 0)}" for name in spec.classes)
-        print(f"{split:8}  {len(names)} pairs; {counts}")
-    print(f"pairs     {dataset.pairs_digest(store.digests)}")
-    if dataset.labels:
-        print(f"labels    {dataset.labels_digest(store.digests)}")
-    for problem in found.problems:
-        print(f"problem   {problem}")
-    print(f"{len(found.problems)} problems")
-    return 2 if found.problems else 0
-
-
-def data_split(options: argparse.Namespace) -> int:
-    """Write a seeded 8:1:1 split that keeps near-duplicate neighbours together."""
-    from pipelines.console import Screen
-    from pipelines.data import open_dataset, write_split
-    from pipelines.loading import load_dataset, parse_overrides
-    from pipelines.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of
-    from pipelines.store import open_store
-
-    spec = load_dataset(options.dataset, parse_overrides(options.set))
-    if spec.comes_split or spec.scenes is not None:
-        raise InputError(f'The dataset "{spec.name}" comes with its split; there is none to draw.')
-    dataset = open_dataset(spec.model_copy(update={"split": None}))
-    screen = Screen()
-    with screen.live(), screen.step("finding near-duplicate frames") as report:
-        groups = scenes_of(dataset.pairs, lambda done, total: report(done, total, ""))
-    ratios = tuple(options.ratios)
-    splits = draw_split(groups, (ratios[0], ratios[1], ratios[2]), options.seed)
-    digest = dataset.pairs_digest(open_store(options.store).digests)
-    facts = {"version": SPLIT_VERSION, "method": METHOD, "seed": options.seed}
-    out = Path(options.out)
-    write_split(out, splits, **facts, ratios=list(ratios), pairs_digest=digest)
-    sizes = ", ".join(f"{name} {len(names)}" for name, names in splits.items())
-    print(f"{out}: {sizes} pairs from {len(groups)} scenes, the largest {max(map(len, groups))}")
-    return 0

@@ -24,16 +24,8 @@ from types import TracebackType
 from typing import IO, Any
 
 from fusion.errors import InputError
+from pipelines.environment import QUIET
 
-QUIET = {
-    "YOLO_OFFLINE": "true",
-    "YOLO_AUTOINSTALL": "false",
-    "NO_ALBUMENTATIONS_UPDATE": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "true",
-    "MPLBACKEND": "Agg",
-}
 LOG = "log.txt"
 
 

@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Device locks lie in the temporary folder: a training on this machine must not hold ours.
     (home / "tmp").mkdir()
     os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
-    from pipelines.cli import quiet_environment
+    from pipelines.environment import quiet_environment
 
     quiet_environment()
 

@@ -1,0 +1,29 @@
+"""Quiet and offline: what the libraries are told before they are imported."""
+
+from __future__ import annotations
+
+import os
+
+QUIET = {
+    "YOLO_OFFLINE": "true",
+    "YOLO_AUTOINSTALL": "false",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "true",
+    "MPLBACKEND": "Agg",
+}
+"""No telemetry, no downloads, no windows."""
+
+OURS_ALONE = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    # The first start creates Prefect's database, on a busy machine in more than its 20 s.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+}
+"""For the command line, whose console shows our own lines only."""
+
+
+def quiet_environment() -> None:
+    """Set all of these, unless the user has set them otherwise."""
+    for key, value in {**QUIET, **OURS_ALONE}.items():
+        os.environ.setdefault(key, value)
