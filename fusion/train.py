@@ -75,7 +75,9 @@ def train(
         begun = run.resume()
         run.epochs(data, val, on_epoch)
         checkpoint = out / "weights.pt"
-        extra = {"settings": asdict(settings), "epochs": settings.epochs, "last": run.history[-1]}
+        # No seconds: equal trainings give equal files, and what was made of them stays valid.
+        last = {key: value for key, value in run.history[-1].items() if key != "seconds"}
+        extra = {"settings": asdict(settings), "epochs": settings.epochs, "last": last}
         save_checkpoint(checkpoint, method_name, arguments, run.method.state_dict(), extra)
         _write_history(out / "history.csv", run.history)
         shown = val if len(val) else data

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
@@ -33,9 +33,10 @@ from pipelines.tracking import Tracker
 from pipelines.worker import StageFailed
 
 Overrides = dict[str, Any]
+ARTIFACT = "The tables as they stood when the run ended; fuse-then table prints them again."
 
 
-@flow(name="fuse-then-detect")
+@flow(name="fuse-then-detect", flow_run_name="{experiment}")
 def fuse_then_detect(
     experiment: str = "table4",
     overrides: Overrides | None = None,
@@ -47,7 +48,7 @@ def fuse_then_detect(
     return run_experiment(experiment, overrides, store, devices, jobs, tasks=("detection",))
 
 
-@flow(name="fuse-then-segment")
+@flow(name="fuse-then-segment", flow_run_name="{experiment}")
 def fuse_then_segment(
     experiment: str = "table5",
     overrides: Overrides | None = None,
@@ -59,7 +60,7 @@ def fuse_then_segment(
     return run_experiment(experiment, overrides, store, devices, jobs, tasks=("segmentation",))
 
 
-@flow(name="compare")
+@flow(name="compare", flow_run_name="{experiment}")
 def compare(
     experiment: str = "demo",
     overrides: Overrides | None = None,
@@ -71,7 +72,7 @@ def compare(
     return run_experiment(experiment, overrides, store, devices, jobs, tasks=TASKS)
 
 
-@flow(name="train-fusion")
+@flow(name="train-fusion", flow_run_name="{experiment}")
 def train_fusion(
     experiment: str = "demo",
     overrides: Overrides | None = None,
@@ -112,7 +113,7 @@ def run_experiment(
         tables = experiment_tables(plan, work.store, tasks)
         tracker.log_tables(tables)
     markdown = "\n\n".join(render(table, "md") for table in tables)
-    create_markdown_artifact(markdown, key=artifact_key(plan), description=plan.experiment.name)
+    create_markdown_artifact(markdown, key=artifact_key(plan), description=ARTIFACT)
     _stop_if_failed(failures)
     return markdown
 
@@ -125,6 +126,7 @@ def make(title: str, step: Step, work: Work) -> State[None]:
     with work.screen.step(title) as report:
         make_step(step, work.store, work.slots, work.timeout_seconds, report)
     work.screen.say(f"  done  {title}")
+    get_run_logger().info("done: %s", title)
     return Completed(message=f"{title}: done")
 
 

@@ -44,6 +44,7 @@ def make_step(
     """
     if step.cached(store):
         return
+    report(0, 1, "waiting for a device")
     # The device comes first: whoever held a stage while waiting for a device could wait for one
     # that is held by somebody who waits for the stage.
     with lease(slots) as slot, Worker(slot.device, slot.threads, timeout_seconds) as worker:

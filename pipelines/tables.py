@@ -42,6 +42,11 @@ class Value:
     sd: float | None
     seeds: int
 
+    @property
+    def shown(self) -> float:
+        """The mean as a table prints it: what looks equal shares a rank."""
+        return round(self.mean, 1)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -71,11 +76,11 @@ class Table:
         Equal means share a rank.
         """
         ours = [r.values[column] for r in self.rows if r.kind == "ours"]
-        means = sorted({v.mean for v in ours if v is not None}, reverse=True)
+        means = sorted({v.shown for v in ours if v is not None}, reverse=True)
         value = row.values[column]
         if row.kind != "ours" or value is None or len(means) < 2:
             return None
-        place = means.index(value.mean) + 1
+        place = means.index(value.shown) + 1
         return place if place <= 2 else None
 
 

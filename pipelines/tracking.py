@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 IDENTITY = "fuse_then.id"
 PICTURES = ("samples.png", "samples", "precision_recall.png", "confusion.png", "history.csv")
-VALUE_LENGTH = 500
+VALUE_LENGTH, NOTE_LENGTH = 500, 5000
+"""What MLflow takes in a parameter and in a tag."""
 
 
 def tracking_uri(store: Store) -> str:
@@ -82,6 +83,8 @@ class Tracker:
                 client.log_text(self._parent, render(table, form), name)  # type: ignore[arg-type]
             for row in table.rows:
                 self._log_row(table, row, known)
+        note = "\n\n".join(render(table, "md") for table in tables)
+        client.set_tag(self._parent, "mlflow.note.content", note[:NOTE_LENGTH])
         done = all(cell.result.key in self._logged for cell in self._plan.cells)
         client.set_terminated(self._parent, "FINISHED" if done else "FAILED")
         if done:
@@ -105,10 +108,12 @@ class Tracker:
 
         column = next(i for i, name in enumerate(table.columns) if name in ("mAP50", "mIoU"))
         value = row.values[column]
-        name = _metric_name(f"{table.columns[column]}/{row.label.strip()}")
-        if row.kind == "ours" and value is not None and known.get(name) != value.mean:
+        # "table/" keeps these apart from the children's own metrics, whose unit they share.
+        name = _metric_name(f"table/{table.columns[column]}/{row.label.strip()}")
+        if row.kind == "ours" and value is not None and known.get(name) != value.mean / 100:
             now = int(time.time() * 1000)
-            self.connect().log_batch(self._parent, metrics=[Metric(name, value.mean, now, 0)])
+            metric = Metric(name, value.mean / 100, now, 0)
+            self.connect().log_batch(self._parent, metrics=[metric])
 
     def connect(self) -> MlflowClient:
         """Connect, which costs seconds, and find or make the parent run.
@@ -146,8 +151,13 @@ class Tracker:
         folder = (self._store.root / "mlartifacts" / self._plan.experiment.name).as_uri()
         return str(client.create_experiment(name, folder if local else None))
 
-    def _find_run(self, identity: str, name: str, tags: Mapping[str, str]) -> tuple[str, bool]:
-        """Return the run that carries `identity`, and whether it had to be made."""
+    def _find_run(
+        self, identity: str, name: str, tags: Mapping[str, str], start: int | None = None
+    ) -> tuple[str, bool]:
+        """Return the run that carries `identity`, and whether it had to be made.
+
+        `start` is in milliseconds since 1970, by default now.
+        """
         client = self._client
         if client is None:
             raise RuntimeError("the tracker is not connected")
@@ -155,7 +165,9 @@ class Tracker:
         runs = client.search_runs([self._experiment], query, max_results=1)
         if runs:
             return str(runs[0].info.run_id), False
-        run = client.create_run(self._experiment, run_name=name, tags={IDENTITY: identity, **tags})
+        source = {"mlflow.source.name": "fuse-then", "mlflow.source.type": "PROJECT"}
+        facts = {IDENTITY: identity, **source, **tags}
+        run = client.create_run(self._experiment, start, facts, name)
         return str(run.info.run_id), True
 
     def _log_cell(self, cell: Cell, manifest: Mapping[str, Any]) -> None:
@@ -171,8 +183,10 @@ class Tracker:
             "fuse_then.commit": manifest["commit"],
             "fuse_then.command": manifest["command"],
         }
-        name = f"{cell.method.row} {cell.task} seed {cell.seed}"
-        run, made = self._find_run(f"{self._parent}/{cell.result.key}", name, tags)
+        # The task comes first: the list of runs cuts long names at their end.
+        name = f"{cell.result.kind} {cell.method.row} s{cell.seed}"
+        begun = _milliseconds(manifest["started"]) - 1000 * round(self._seconds(cell))
+        run, made = self._find_run(f"{self._parent}/{cell.result.key}", name, tags, begun)
         if made or client.get_run(run).info.status != "FINISHED":
             self._fill(run, cell, manifest)
 
@@ -180,8 +194,8 @@ class Tracker:
         from mlflow.entities import Metric, Param
 
         client = self.connect()
-        now = int(datetime.fromisoformat(manifest["started"]).timestamp() * 1000)
-        seconds = sum(m["seconds"] for s in cell.stages if (m := self._store.manifest(s)))
+        now = _milliseconds(manifest["started"]) + round(1000 * manifest["seconds"])
+        seconds = self._seconds(cell) + manifest["seconds"]
         numbers = {**dict(_metrics(cell, manifest["metrics"])), "seconds": seconds}
         metrics = [Metric(_metric_name(k), v, now, 0) for k, v in numbers.items()]
         params = [Param(k, str(v)[:VALUE_LENGTH]) for k, v in self._params(cell).items()]
@@ -189,7 +203,12 @@ class Tracker:
         self._log_dataset(run, cell)
         for stage in cell.stages:
             self._log_artifacts(run, stage)
-        client.set_terminated(run, "FINISHED")
+        client.set_terminated(run, "FINISHED", now)
+
+    def _seconds(self, cell: Cell) -> float:
+        """Return the seconds spent on a cell before its last stage."""
+        before = [stage for stage in cell.stages if stage is not cell.result]
+        return float(sum(m["seconds"] for s in before if (m := self._store.manifest(s))))
 
     def _params(self, cell: Cell) -> dict[str, Any]:
         spec = getattr(self._plan.experiment, cell.task).model_dump(mode="json")
@@ -224,6 +243,10 @@ class Tracker:
                 client.log_artifacts(run, str(path), f"{stage.kind}/{path.name}")
             else:
                 client.log_artifact(run, str(path), stage.kind)
+
+
+def _milliseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 def _existing(folder: Path, names: Sequence[str]) -> Iterator[Path]:

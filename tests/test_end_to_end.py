@@ -254,6 +254,8 @@ def test_a_killed_run_leaves_no_process_and_is_continued_by_the_next(
         process.send_signal(signal.SIGKILL)
         process.wait()
     wait_for("the end of the worker", lambda: not processes_on(store))
+    # at once, not only at the end of its epoch, when it would find nobody to tell
+    assert not any((store / "partial").glob("train_detector-*/run/results.csv"))
     assert manifests(store) == kept
 
     run = fuse_then("compare", "smoke", "--store", str(store))

@@ -120,8 +120,8 @@ def test_one_parent_and_a_child_per_finished_cell(
     assert {run.info.status for run in children} == {"FINISHED"}
     tags = {(run.data.tags["method"], run.data.tags["seed"]) for run in children}
     assert tags == {(m.row, s) for m in spec.methods for s in ("0", "1")}
-    assert parent.data.metrics["mAP50/visible"] == pytest.approx(36.0)
-    assert "mAP50/LKC-FUNet -tiny-" in parent.data.metrics
+    assert parent.data.metrics["table/mAP50/visible"] == pytest.approx(0.36)
+    assert "table/mAP50/LKC-FUNet -tiny-" in parent.data.metrics
     assert files(store, parent) == {f"tables/detection.{s}" for s in ("md", "csv", "json")}
     assert capfd.readouterr() == ("", "")
 
@@ -167,7 +167,7 @@ def test_a_second_sync_adds_nothing(store: Store, spec: ExperimentSpec, finish: 
     assert {r.info.run_id: r.info.end_time for r in after} == {
         r.info.run_id: r.info.end_time for r in before
     }
-    history = client(store).get_metric_history(parent.info.run_id, "mAP50/visible")
+    history = client(store).get_metric_history(parent.info.run_id, "table/mAP50/visible")
     assert len(history) == 1
     finish(plan.cells[3])
     sync(plan, store)
