@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,22 +23,17 @@ def run_flow(options: argparse.Namespace) -> int:
     overrides = parse_overrides(options.set)
     load_experiment(options.experiment, overrides)  # a wrong key is told before Prefect starts
     quiet_environment()
-    from pipelines import flows
+    from pipelines.server import prefect_server
     from pipelines.worker import StageFailed
 
-    flow = {
-        "compare": flows.compare,
-        "detect": flows.fuse_then_detect,
-        "segment": flows.fuse_then_segment,
-        "train-fusion": flows.train_fusion,
-    }[options.flow]
     failed = ""
-    try:
-        result = flow(
-            options.experiment, overrides, options.store, devices=options.devices, jobs=options.jobs
-        )
-    except StageFailed as error:
-        failed = str(error)
+    with prefect_server():
+        try:
+            result = _flow(options.flow)(
+                options.experiment, overrides, options.store, options.devices, options.jobs
+            )
+        except StageFailed as error:
+            failed = str(error)
     if options.flow == "train-fusion":
         print(result if not failed else "")
     else:
@@ -45,6 +41,18 @@ def run_flow(options: argparse.Namespace) -> int:
     if failed:
         print(f"fuse-then: {failed}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _flow(name: str) -> Callable[..., str]:
+    from pipelines import flows
+
+    known: dict[str, Callable[..., str]] = {
+        "compare": flows.compare,
+        "detect": flows.fuse_then_detect,
+        "segment": flows.fuse_then_segment,
+        "train-fusion": flows.train_fusion,
+    }
+    return known[name]
 
 
 def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> None:

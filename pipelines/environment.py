@@ -17,8 +17,6 @@ QUIET = {
 
 OURS_ALONE = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    # The first start creates Prefect's database, on a busy machine in more than its 20 s.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
 }
 """For the command line, whose console shows our own lines only."""
 

@@ -195,14 +195,20 @@ def deviations(experiment: ExperimentSpec, task: Task) -> tuple[str, ...]:
 
 def _protocol_differences(experiment: ExperimentSpec, task: Task, paper: str) -> list[str]:
     """Compare the budget with the shipped experiment that follows the paper to the letter."""
-    protocol = read_yaml(config_path("experiments", paper))[task]
-    ours = getattr(experiment, task).model_dump()
+    mine = getattr(experiment, task)
+    protocol = {**read_yaml(config_path("experiments", paper))[task], "dataset": mine.dataset}
+    theirs = type(mine).model_validate(protocol).model_dump(mode="json")
     differing = [
-        f"{key} {ours[key]} (paper: {value})"
-        for key, value in protocol.items()
-        if key != "dataset" and ours[key] != value
+        f"{key} {_short(value)} (paper: {_short(theirs[key])})"
+        for key, value in mine.model_dump(mode="json").items()
+        if value != theirs[key]
     ]
     return [f"Settings that differ from the paper's: {', '.join(differing)}."] if differing else []
+
+
+def _short(value: Any) -> str:
+    """Return a setting for a footnote: of a path its name alone."""
+    return "none" if value is None else str(value).rsplit("/", 1)[-1]
 
 
 def as_plain(table: Table) -> dict[str, Any]:

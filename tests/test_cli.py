@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -16,6 +17,7 @@ import yaml
 
 import pipelines
 from fusion.pairs import read_rgb
+from pipelines import server
 from pipelines.cli import main
 from pipelines.worker import StageFailed
 
@@ -274,6 +276,7 @@ def flows(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         setattr(fake, name, flow)
     monkeypatch.setitem(sys.modules, "pipelines.flows", fake)
     monkeypatch.setattr(pipelines, "flows", fake, raising=False)
+    monkeypatch.setattr(server, "prefect_server", contextlib.nullcontext)
     return fake
 
 
@@ -288,8 +291,7 @@ def test_a_flow_gets_what_was_written_and_its_tables_are_printed(
     path = str(write_experiment())
     command = ["detect", path, *store, "--set", "detection.epochs=2", "--jobs", "1"]
     assert main(command) == 0
-    more = {"devices": None, "jobs": 1}
-    assert flows.calls == [((path, {"detection.epochs": 2}, str(session_store)), more)]
+    assert flows.calls == [((path, {"detection.epochs": 2}, str(session_store), None, 1), {})]
     out = capsys.readouterr().out
     assert "tiny: detection on boxes, AP50 in percent" in out
     assert "segmentation on" not in out
