@@ -1,8 +1,12 @@
-"""The product in four flows: train a fusion method, fuse, then detect, then segment, and compare.
+"""The product in four flows: train a fusion method, fuse a dataset, then detect, then segment.
 
-Prefect schedules and shows; the store on disk remembers (see `pipelines.store`). A task is one
-step of one method: it answers "Cached" when its stages are finished, and otherwise makes them in
-a subprocess on one leased device. A step that fails never stops its siblings.
+    train network --> fuse every pair --> train YOLOv5 ----> test --> AP per class --+--> MLflow,
+                                     +--> train DeepLabV3 -> test --> IoU per class -+    tables
+
+Prefect schedules and shows; the store on disk remembers (`pipelines.store`). What a chain of an
+experiment consists of is decided in `pipelines.plan`; a task here makes one step of it for one
+method: it answers "Cached" when the step's stages are finished, and otherwise makes them in a
+subprocess on one leased device (`pipelines.runner`). A step that fails stops its own chain only.
 """
 
 from __future__ import annotations
