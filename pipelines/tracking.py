@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusion.errors import InputError
+from pipelines.digests import digest
 from pipelines.plan import Cell, Plan
 from pipelines.provenance import provenance
 from pipelines.renderers import render
@@ -135,8 +136,9 @@ class Tracker:
             spec = self._plan.experiment
             facts = provenance()
             tags = {"fuse_then.commit": facts["commit"], "fuse_then.command": facts["command"]}
+            # The spec alone, not the cells: detect, segment and compare share their parent.
             self._parent, _ = self._find_run(
-                self._plan.digest,
+                digest(spec.model_dump(mode="json"))[:16],
                 spec.name,
                 {**tags, "fuse_then.kind": "experiment"},
             )

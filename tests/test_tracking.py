@@ -176,6 +176,21 @@ def test_a_second_sync_adds_nothing(store: Store, spec: ExperimentSpec, finish: 
     assert len(children) == 4
 
 
+def test_a_part_of_an_experiment_shares_its_parent(
+    store: Store, spec: ExperimentSpec, finish: Finish
+) -> None:
+    whole = plan_of(spec)
+    for cell in whole.cells:
+        finish(cell)
+    sync(Plan(spec, whole.cells[:1], ()), store)
+    parent, (child,) = runs(store)
+    sync(whole, store)
+    again, children = runs(store)
+    assert again.info.run_id == parent.info.run_id
+    assert child.info.run_id in {run.info.run_id for run in children}
+    assert len(children) == 4
+
+
 def test_an_interrupted_log_is_completed(
     store: Store, spec: ExperimentSpec, finish: Finish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
