@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -82,13 +83,17 @@ def _pictures(plan: Plan, store: Store) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     for cell in plan.cells:
         for stage in cell.stages:
-            for path in sorted(store.directory(stage).glob("*.png")):
+            for path in _drawn(store.directory(stage)):
                 seed = "" if stage.kind == "fuse" else f"-seed{cell.seed}"
                 row = cell.method.row.replace("/", "-").replace(" ", "_")
                 target = folder / f"{row}-{stage.kind}{seed}-{path.name}"
                 target.unlink(missing_ok=True)
                 target.symlink_to(path)
     return str(folder)
+
+
+def _drawn(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.png"), *folder.glob("samples/*.png")])
 
 
 def _plan(

@@ -115,6 +115,14 @@ def wait_for(what: str, ask: Callable[[], Any]) -> Any:
     return answer
 
 
+def test_pictures_are_gathered_under_readable_names(finished: Finished) -> None:
+    folder = finished.store / "results" / "smoke"
+    names = {path.name for path in folder.iterdir() if path.exists()}
+    assert {"visible-fuse-samples.png", "visible-segment-seed0-confusion.png"} <= names
+    assert "visible-detect-seed0-precision_recall.png" in names
+    assert any(name.startswith("visible-detect-seed0-0") for name in names)  # drawn boxes
+
+
 def test_both_tables_are_complete(finished: Finished) -> None:
     printed = fuse_then("table", "smoke", "--store", str(finished.store), "--format", "json")
     tables = json.loads(printed.out)
