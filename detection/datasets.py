@@ -78,24 +78,6 @@ def read_yolo(path: Path, classes: Sequence[str], size: Size) -> Annotation:
     return Annotation(*size, tuple(boxes))
 
 
-def read_all(
-    reader: Reader, paths: Mapping[str, Path], classes: Sequence[str], sizes: Mapping[str, Size]
-) -> tuple[dict[str, Annotation], list[str]]:
-    """Read many files by name; return the good annotations and one sentence per bad file.
-
-    `sizes` holds each image's width and height. Nothing is raised for a bad file, so that a user
-    sees every problem of a dataset at once.
-    """
-    good: dict[str, Annotation] = {}
-    problems: list[str] = []
-    for name, path in paths.items():
-        try:
-            good[name] = reader(path, classes, sizes[name])
-        except InputError as error:
-            problems.append(str(error))
-    return good, problems
-
-
 def coco_ground_truth(
     annotations: Mapping[str, Annotation], classes: Sequence[str]
 ) -> dict[str, Any]:

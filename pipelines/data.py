@@ -85,9 +85,10 @@ def _root(spec: DatasetSpec) -> Path:
     root = spec.root
     if root is None or not root.is_dir():
         where = "its scenes, which are not drawn yet," if root is None else str(root)
+        source = f" (source: {spec.source})" if spec.source else ""
         raise InputError(
-            f'The root of dataset "{spec.name}", {where}, does not exist; put the data there or '
-            f"give another root. Expected:\n{expected_tree(spec)}"
+            f'The root of dataset "{spec.name}", {where}, does not exist; put the data there'
+            f"{source} or give another root. Expected:\n{expected_tree(spec)}"
         )
     for folder in (spec.infrared, spec.visible, spec.labels):
         place = root / _in_split(folder, "train") if folder else root

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -84,14 +84,6 @@ def write_mask(path: Path, ids: Image, palette: Palette) -> None:
     partial = path.with_suffix(".png.part")
     picture.save(partial, format="PNG")
     partial.replace(path)
-
-
-def class_histogram(paths: Iterable[Path], classes: int) -> NDArray[np.int64]:
-    """Return how many pixels each class has over all masks of `paths`, int64[classes]."""
-    counts = np.zeros(classes, dtype=np.int64)
-    for path in paths:
-        counts += np.bincount(read_mask(path, classes).ravel(), minlength=classes)
-    return counts
 
 
 def read_sample(

@@ -199,3 +199,9 @@ def test_an_image_of_sixteen_bits_is_a_problem(scenes: Path) -> None:
     path = sorted((scenes / "m3fd" / "Ir").iterdir())[0]
     assert cv2.imwrite(str(path), np.zeros((96, 96), np.uint16))
     assert "uint16, not 8-bit" in inspect(open_dataset(boxes_spec(scenes))).problems[0]
+
+
+def test_a_missing_root_names_the_source(tmp_path: Path) -> None:
+    spec = DatasetSpec(name="far", layout="m3fd", root=tmp_path / "no", source="Liu et al. 2022")
+    with pytest.raises(InputError, match=r"put the data there \(source: Liu et al\. 2022\) or"):
+        open_dataset(spec)

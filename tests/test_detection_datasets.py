@@ -7,7 +7,6 @@ from detection.datasets import (
     Annotation,
     Box,
     coco_ground_truth,
-    read_all,
     read_voc,
     read_yolo,
 )
@@ -139,18 +138,6 @@ def test_yolo_binary_file(tmp_path):
     path.write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(InputError, match="not a text file"):
         read_yolo(path, CLASSES, SIZE)
-
-
-def test_read_all_reports_every_bad_file(tmp_path):
-    paths = {name: tmp_path / f"{name}.txt" for name in ("a", "b", "c")}
-    paths["a"].write_text("9 0.5 0.5 0.2 0.2")
-    paths["c"].write_text("")
-    good, problems = read_all(read_yolo, paths, CLASSES, dict.fromkeys(paths, SIZE))
-    assert list(good) == ["c"]
-    assert [problem.split(":")[0].split(" ")[0] for problem in problems] == [
-        str(paths["a"]),
-        str(paths["b"]),
-    ]
 
 
 def test_coco_ground_truth():

@@ -13,7 +13,6 @@ from fusion.errors import InputError
 from segmentation.datasets import (
     MSRS_CLASSES,
     MSRS_PALETTE,
-    class_histogram,
     read_mask,
     read_sample,
     resize_image,
@@ -106,13 +105,6 @@ def test_unreadable_masks_are_refused(tmp_path: Path) -> None:
     Pillow.fromarray(IDS).save(tmp_path / "lossy.jpg")
     with pytest.raises(InputError, match="cannot be read as a PNG mask"):
         read_mask(tmp_path / "lossy.jpg", 9)
-
-
-def test_histogram_sums_over_files(tmp_path: Path) -> None:
-    paths = [save(tmp_path / "a.png", IDS), save(tmp_path / "b.png", IDS[:1])]
-    counts = class_histogram(paths, 9)
-    assert counts.dtype == np.int64
-    assert counts.tolist() == [3, 2, 2, 0, 0, 0, 0, 0, 2]
 
 
 def test_a_sample_is_resized_together(tmp_path: Path) -> None:
