@@ -21,6 +21,24 @@ from torch import nn
 Array = NDArray[np.float64]
 HERE = Path(__file__).parent / "goldens"
 SAMPLES = 200
+ZOO = (
+    "cddfuse",
+    "dcinn",
+    "emma",
+    "emma_unet5",
+    "fatfusion",
+    "gesenet",
+    "ifcnn",
+    "lrrnet",
+    "mmdrfuse_student",
+    "mmdrfuse_teacher",
+    "seafusion",
+    "segmif",
+    "segmif_seg",
+    "ship",
+    "tardal",
+)
+"""Published networks with reference outputs, beside LKC-FUNet's."""
 STOCK = nn.Conv2d._conv_forward
 
 _EXTRA: dict[str, Any] = {"mpafm_roles": "dec_enc", "mpafm_residual": True}
@@ -120,10 +138,54 @@ def key_digest(shapes: Mapping[str, Sequence[int]]) -> str:
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
-def sample(values: Array) -> list[float]:
-    """Return the values at 200 evenly spaced flat positions."""
+def sample(values: Array, count: int = SAMPLES) -> list[float]:
+    """Return the values at `count` evenly spaced flat positions."""
     flat = values.reshape(-1)
-    return [float(v) for v in flat[np.linspace(0, flat.size - 1, SAMPLES).astype(int)]]
+    return [float(v) for v in flat[np.linspace(0, flat.size - 1, count).astype(int)]]
+
+
+def zoo_input(height: int, width: int, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the infrared and visible reference inputs, batch x 1 x H x W, float32."""
+    b, h, w = np.ogrid[:batch, :height, :width]
+    infrared = 0.5 + 0.5 * np.sin(0.11 * h + 0.07 * w + 0.5 * b)
+    visible = 0.5 + 0.5 * np.sin(0.05 * h - 0.09 * w + 1.3 + 0.5 * b)
+    first, second = (torch.from_numpy(x.astype(np.float32))[:, None] for x in (infrared, visible))
+    return first, second
+
+
+def zoo_colour(height: int, width: int, batch: int = 1) -> torch.Tensor:
+    """Return the visible RGB reference input, batch x 3 x H x W, float32."""
+    b, k, h, w = np.ogrid[:batch, :3, :height, :width]
+    x = 0.5 + 0.5 * np.sin(0.05 * h - 0.09 * w + 1.3 + 0.5 * b + 0.8 * k)
+    return torch.from_numpy(x.astype(np.float32))
+
+
+def check_keys(name: str, module: nn.Module | Mapping[str, torch.Tensor]) -> None:
+    """Assert that a state dict has the published keys and shapes, all of them and no others."""
+    state = module.state_dict() if isinstance(module, nn.Module) else module
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    want = stored(name)
+    assert len(shapes) == want["keys"]
+    assert key_digest(shapes) == want["keys_sha256"]
+
+
+def check_arrays(name: str, got: Mapping[str, torch.Tensor], atol: float) -> None:
+    """Assert that outputs equal the references: sampled values always, all where at hand."""
+    want = stored(name)["arrays"]
+    assert got
+    for key, tensor in got.items():
+        values = tensor.detach().double().numpy()
+        assert list(values.shape) == want[key]["shape"], key
+        taken = sample(values, len(want[key]["samples"]))
+        np.testing.assert_allclose(taken, want[key]["samples"], rtol=0, atol=atol, err_msg=key)
+        assert abs(values.mean() - want[key]["mean"]) <= atol, key
+    root = os.environ.get("FUSE_THEN_DATA")
+    if root:
+        with np.load(Path(root) / "goldens" / f"{name}.npz") as full:
+            for key, tensor in got.items():
+                np.testing.assert_allclose(
+                    tensor.detach().numpy(), full[key], rtol=0, atol=atol, err_msg=key
+                )
 
 
 def stored(name: str) -> dict[str, Any]:

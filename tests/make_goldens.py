@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from golden_tools import HERE, LKC_CONFIGS, key_digest, sample
+from golden_tools import HERE, LKC_CONFIGS, ZOO, key_digest, sample
 
 
 def compact(folder: Path, name: str) -> dict[str, Any]:
@@ -30,8 +30,33 @@ def compact(folder: Path, name: str) -> dict[str, Any]:
     }
 
 
+def compact_zoo(folder: Path, name: str) -> dict[str, Any]:
+    """Return keys, fill rules and 60 values of every array of a published network."""
+    listing = json.loads((folder / f"{name}_keys.json").read_text())
+    rules = folder / f"{name.removesuffix('_seg')}_fill.json"
+    arrays: dict[str, Any] = {}
+    if (folder / f"{name}.npz").exists():
+        with np.load(folder / f"{name}.npz") as found:
+            for key in found.files:
+                values = found[key].astype(np.float64)
+                arrays[key] = {
+                    "shape": list(values.shape),
+                    "mean": float(values.mean()),
+                    "samples": [float(f"{v:.8g}") for v in sample(values, 60)],
+                }
+    return {
+        "keys": len(listing),
+        "keys_sha256": key_digest(listing),
+        "fill": json.loads(rules.read_text()) if rules.exists() else [],
+        "arrays": arrays,
+    }
+
+
 def main(folder: Path) -> None:
     HERE.mkdir(exist_ok=True)
+    for name in ZOO:
+        text = json.dumps(compact_zoo(folder, name), separators=(",", ":"))
+        (HERE / f"{name}.json").write_text(text + "\n")
     for name in LKC_CONFIGS:
         text = json.dumps(compact(folder, name), separators=(",", ":"))
         (HERE / f"{name}.json").write_text(text + "\n")
