@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fusion.errors import InputError
+from fusion.layouts import flat, matches
+from fusion.method import FusionMethod
 
 FORMAT = "fuse-then/1"
-_NESTS = ("state_dict", "model_state_dict", "model", "params_ema", "params", "net")
 
 
 @dataclass(frozen=True)
@@ -87,34 +88,41 @@ def load_plain(path: Path) -> Any:
         ) from error
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Return the weights of `path`, ours or foreign, freed of the usual wrappings.
+def read_checkpoint(path: Path, kind: type[FusionMethod] = FusionMethod) -> Checkpoint:
+    """Return the weights of `path`, ours or foreign, under the keys that the method `kind` has.
 
     Foreign layouts: a bare state dict, or one under "state_dict", "model", "params" and the like;
-    a "module." before every key (DataParallel) is removed. Raises InputError when the file cannot
-    be read safely, holds no weights, or holds NaN or infinite ones.
+    the parts that ``kind.nested`` names, in one file or, when `path` is a folder, in files so
+    named; a "module." before every key (DataParallel) is removed. Entries that match
+    ``kind.ignored`` are left out. Raises InputError naming the file that is missing, cannot be
+    read safely, holds no weights or other things among them, or holds NaN or infinite ones.
     """
+    if path.is_dir():
+        return Checkpoint(path, _read_folder(path, kind))
     content = load_plain(path)
-    ours = isinstance(content, dict) and content.get("format") == FORMAT
-    state = _checked(path, content.get("state_dict") if ours else _unwrap(content))
-    if not ours:
-        return Checkpoint(path, state)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return Checkpoint(path, _checked(path, flat(content, kind.nested, kind.ignored)))
+    facts = {"method": str, "params": dict, "extra": dict}
+    if any(not isinstance(content.get(key), wanted) for key, wanted in facts.items()):
+        raise InputError(f"{path} does not say what it belongs to; train or fetch it again.")
+    state = _checked(path, content.get("state_dict"))
     return Checkpoint(path, state, content["method"], content["params"], content["extra"])
 
 
 def load_into(module: nn.Module, checkpoint: Checkpoint, method_name: str) -> None:
     """Load all weights of `checkpoint` into `module`, key by key.
 
-    Raises InputError naming up to three keys that are missing, unexpected or of another shape.
+    Only keys that match the module's `optional` may be missing; they keep their value. Raises
+    InputError naming up to three keys that are missing, unexpected or of another shape.
     """
     want, have = module.state_dict(), checkpoint.state_dict
-    shared = want.keys() & have.keys()
+    optional = getattr(module, "optional", ())
     problems = {
-        "missing": sorted(want.keys() - have.keys()),
+        "missing": sorted(k for k in want.keys() - have.keys() if not matches(k, optional)),
         "unexpected": sorted(have.keys() - want.keys()),
         "of another shape": [
             f"{k} {tuple(have[k].shape)} instead of {tuple(want[k].shape)}"
-            for k in sorted(shared)
+            for k in sorted(want.keys() & have.keys())
             if have[k].shape != want[k].shape
         ],
     }
@@ -122,9 +130,16 @@ def load_into(module: nn.Module, checkpoint: Checkpoint, method_name: str) -> No
     if told:
         raise InputError(
             f'{checkpoint.path} does not fit the method "{method_name}": weights are '
-            f"{'; '.join(told)}; give the parameters (or preset) that it was trained with."
+            f"{'; '.join(told)}; give {_what_to_give(module)}."
         )
-    module.load_state_dict(have)
+    module.load_state_dict(have, strict=False)
+
+
+def _what_to_give(module: nn.Module) -> str:
+    files = [name for name in getattr(module, "nested", {}) if Path(name).suffix]
+    if files:
+        return f"the folder that holds {' and '.join(files)}"
+    return "the parameters (or preset) that it was trained with"
 
 
 def plain(value: Any, where: str) -> Any:
@@ -141,24 +156,25 @@ def plain(value: Any, where: str) -> Any:
     )
 
 
-def _unwrap(content: Any) -> Any:
-    while isinstance(content, Mapping):
-        inner = next((n for n in _NESTS if isinstance(content.get(n), Mapping)), None)
-        if inner is None:
-            break
-        content = content[inner]
-    if isinstance(content, Mapping) and content:
-        keys = [str(key) for key in content]
-        if all(key.startswith("module.") for key in keys):
-            return {
-                k.removeprefix("module."): v for k, v in zip(keys, content.values(), strict=True)
-            }
-    return content
+def _read_folder(path: Path, kind: type[FusionMethod]) -> dict[str, Tensor]:
+    if not kind.nested:
+        raise InputError(
+            f"The checkpoint {path} is a folder, but the weights of this method are one file; "
+            f"give that file."
+        )
+    lacking = [name for name in kind.nested if not (path / name).is_file()]
+    if lacking:
+        raise InputError(f"The checkpoint folder {path} lacks {', '.join(lacking)}; put it there.")
+    found: dict[str, Tensor] = {}
+    for name in kind.nested:
+        part = flat({name: load_plain(path / name)}, kind.nested, kind.ignored)
+        found |= _checked(path / name, part)
+    return found
 
 
 def _checked(path: Path, state: Any) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state:
-        raise InputError(f"{path} holds no weights by name; give a state_dict.")
+        raise InputError(f"{path} holds no weights by name that belong here; give a state_dict.")
     for key, value in state.items():
         if not isinstance(value, Tensor):
             raise InputError(
@@ -166,5 +182,7 @@ def _checked(path: Path, state: Any) -> dict[str, Tensor]:
                 f"save the state_dict alone."
             )
         if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise InputError(f'{path} has NaN or infinite weights in "{key}"; train it again.')
+            raise InputError(
+                f'{path} has NaN or infinite weights in "{key}"; train or fetch it again.'
+            )
     return {str(key): value for key, value in state.items()}

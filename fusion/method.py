@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from fusion.errors import InputError
-from fusion.pairs import Image
+from fusion.pairs import Image, ImagePair
 
 
 class FusionMethod(nn.Module):
@@ -31,6 +32,16 @@ class FusionMethod(nn.Module):
     by_name: ClassVar[bool] = False
     """Whether fused images are looked up by the pair's name (`ready_image`), not computed."""
 
+    nested: ClassVar[Mapping[str, str]] = {}
+    """Where the authors' weights lie in parts: an entry's name, or a file's name when the
+    checkpoint is a folder of several files, and the prefix that its keys have here."""
+
+    ignored: ClassVar[tuple[str, ...]] = ()
+    """Regular expressions that match, from its first letter, a prefixed key not needed to fuse."""
+
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Regular expressions that match, from its first letter, a key that a checkpoint may lack."""
+
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Return the fused luminance, B x 1 x H x W, of two such tensors in [0, 1]."""
         raise InputError(
@@ -41,6 +52,9 @@ class FusionMethod(nn.Module):
     def loss(self, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
         """Return the training loss of a batch in [0, 1] as ``{"total": ..., parts...}``."""
         raise InputError(f"{type(self).__name__} has no training recipe: it is inference only.")
+
+    def prepare(self, pairs: Sequence[ImagePair], out: Path) -> None:
+        """Be told all pairs, once, before a folder of them is fused into the folder `out`."""
 
     def ready_image(self, name: str) -> Image | None:
         """Return a finished 8-bit image for the pair `name`, or None when it must be computed."""

@@ -130,14 +130,18 @@ def load_method(
 ) -> FusionMethod:
     """Return the method `name`, ready to fuse, on `device`.
 
+    `checkpoint` is a file, a folder of the several files that make one, "published" for the
+    authors' own (see `fusion.weights`; it must have been fetched) or "published:VARIANT".
     `params` are the constructor's arguments and override those of `preset`; without a preset, a
-    checkpoint written by ``fusion.train`` supplies the arguments it was trained with. A network
-    without checkpoint keeps random weights, which ``method.weights`` tells: "untrained", "none"
-    (nothing to train) or the checkpoint's path. Raises InputError for any argument that is wrong.
+    checkpoint written by ``fusion.train`` supplies the arguments it was trained with, and a
+    published one its preset. A network without checkpoint keeps random weights, which
+    ``method.weights`` tells: "untrained", "none" (nothing to train) or the checkpoint's path.
+    Raises InputError for any argument that is wrong.
     """
     where = resolve_device(device)
     cls = method_class(name)
-    loaded = None if checkpoint is None else _read_for(name, Path(checkpoint))
+    path, preset = _located(name, checkpoint, preset)
+    loaded = None if path is None else _read_for(name, cls, path)
     stored = loaded.params if loaded is not None and preset is None else {}
     method = cls(**resolve_params(name, cls, preset, {**stored, **params}))
     weights = "untrained" if method.state_dict() else "none"
@@ -164,10 +168,24 @@ def resolve_device(device: str) -> torch.device:
     return found
 
 
-def _read_for(name: str, path: Path) -> Checkpoint:
+def _located(
+    name: str, checkpoint: str | Path | None, preset: str | None
+) -> tuple[Path | None, str | None]:
+    """Return where the checkpoint lies, and the preset, which a published one may bring."""
+    if checkpoint is None:
+        return None, preset
+    from fusion.weights import choose_published, is_word, ready
+
+    if not is_word(checkpoint):
+        return Path(checkpoint), preset
+    entry = choose_published(name, str(checkpoint), preset)
+    return ready(entry), preset if preset is not None else entry.preset
+
+
+def _read_for(name: str, cls: type[FusionMethod], path: Path) -> Checkpoint:
     from fusion.checkpoints import read_checkpoint
 
-    loaded = read_checkpoint(path)
+    loaded = read_checkpoint(path, cls)
     if loaded.method not in (None, name):
         raise InputError(
             f'{path} holds weights of the method "{loaded.method}", not of "{name}"; '
