@@ -9,8 +9,9 @@ from typing import Any
 from fusion.errors import InputError
 from fusion.pairs import list_images
 from fusion.registry import card, method_modules
+from fusion.weights import choose_published, is_word, ready
 from pipelines.data import Dataset
-from pipelines.digests import code_digest, derive_seed, digest, file_digest
+from pipelines.digests import code_digest, derive_seed, digest, file_digest, tree_digest
 from pipelines.specs import DetectionSpec, MethodSpec, SegmentationSpec
 from pipelines.stages import KINDS
 from pipelines.store import Stage
@@ -42,8 +43,7 @@ def method_check(method: MethodSpec, dataset: Dataset) -> Stage:
     }
     local: dict[str, Any] = {}
     if method.checkpoint is not None:
-        facts["checkpoint"] = checked_file(method.checkpoint, f"{method.row}.checkpoint")
-        local["checkpoint"] = str(method.checkpoint)
+        facts["checkpoint"], local["checkpoint"] = method_checkpoint(method, method.checkpoint)
     if "folder" in method.params:
         folder = list_images(Path(method.params["folder"]))
         facts["names"] = digest([sorted(folder), sorted(dataset.pairs)])
@@ -102,6 +102,19 @@ def _start(path: Path | None, key: str) -> tuple[str, dict[str, Any]] | None:
 def local_of(dataset: Dataset) -> dict[str, Any]:
     """Return where a dataset lies, which does not count for its identity."""
     return {"dataset": dataset.spec.model_dump(mode="json")}
+
+
+def method_checkpoint(method: MethodSpec, given: Path) -> tuple[str, str]:
+    """Return the digest of a method's weights, a file or a folder of files, and where they lie.
+
+    Raises InputError when they are missing, or when "published" ones have not been fetched.
+    """
+    path = given
+    if is_word(given):
+        path = ready(choose_published(method.name, str(given), method.params.get("preset")))
+    if path.is_dir():
+        return tree_digest(path, ["."]), str(given)
+    return checked_file(path, f"{method.row}.checkpoint"), str(given)
 
 
 def checked_file(path: Path, key: str) -> str:

@@ -34,7 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from pipelines import commands, commands_data, commands_fusion
+    from pipelines import (
+        commands,
+        commands_data,
+        commands_fusion,
+        commands_profile,
+        commands_weights,
+    )
 
     top = argparse.ArgumentParser(prog="fuse-then", description=__doc__ and DESCRIPTION)
     sub = top.add_subparsers(required=True, metavar="COMMAND")
@@ -62,6 +68,8 @@ def parser() -> argparse.ArgumentParser:
     _fuse(command("fuse", commands_fusion.fuse, "fuse two folders of images"))
     methods = command("methods", commands_fusion.methods, "list the fusion methods")
     methods.add_argument("--json", action="store_true", help="as JSON")
+    _profile(command("profile", commands_profile.profile, "parameters, time and memory of methods"))
+    _weights(command("weights", commands_weights.weights_list, "the authors' published weights"))
     _data(command("data", commands_data.data_verify, "look at a dataset before using it"))
     return top
 
@@ -87,10 +95,37 @@ def _fuse(made: argparse.ArgumentParser) -> None:
     made.add_argument("--infrared", required=True, metavar="DIR")
     made.add_argument("--visible", required=True, metavar="DIR")
     made.add_argument("--out", required=True, metavar="DIR")
-    made.add_argument("--checkpoint", metavar="FILE", help="trained weights")
+    made.add_argument("--checkpoint", metavar="FILE", help="trained weights, or published")
     made.add_argument("--set", action="append", default=[], metavar="K=V", help="a parameter")
     made.add_argument("--device", default="cpu")
     made.add_argument("--gray", action="store_true", help="write luminance only")
+
+
+def _profile(made: argparse.ArgumentParser) -> None:
+    made.add_argument("methods", nargs="*", help="NAME or NAME/PRESET (default: all)")
+    made.add_argument("--size", default="640x480", metavar="WxH")
+    made.add_argument("--device", default="cpu")
+    made.add_argument("--threads", type=int, help="on the processor (default: torch's choice)")
+    made.add_argument("--repeats", type=int, default=5)
+    made.add_argument("--json", metavar="FILE", help="write the numbers there, too")
+    made.add_argument("--scores", metavar="FILE", help='draw time against {"METHOD": mean rank}')
+    made.add_argument("--plot", metavar="FILE", default="speed-rank.png", help="where to draw it")
+
+
+def _weights(made: argparse.ArgumentParser) -> None:
+    from pipelines import commands_weights
+
+    sub = made.add_subparsers(required=True, metavar="ACTION")
+    for action, run, text, given in (
+        ("list", commands_weights.weights_list, "all known ones and what is here", None),
+        ("verify", commands_weights.weights_verify, "which one a file is, by its digest", "file"),
+        ("path", commands_weights.weights_path, "where one lies, or would lie", "name"),
+        ("fetch", commands_weights.weights_fetch, "download one and check it", "name"),
+    ):
+        one = sub.add_parser(action, help=text, description=text)
+        one.set_defaults(command=run)
+        if given:
+            one.add_argument(given, help=None if given == "file" else "see fuse-then weights list")
 
 
 def _data(made: argparse.ArgumentParser) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 from fusion.errors import InputError
 from fusion.pairs import list_images
 from pipelines.chains import (
-    checked_file,
     code_of,
     detector_chain,
     local_of,
     method_check,
+    method_checkpoint,
     segmenter_chain,
     stage_of,
 )
@@ -192,8 +192,8 @@ class Planner:
         }
         local = local_of(dataset)
         if method.checkpoint is not None:
-            facts["checkpoint"] = checked_file(method.checkpoint, f"{method.row}.checkpoint")
-            local["checkpoint"] = str(method.checkpoint)
+            where = method_checkpoint(method, method.checkpoint)
+            facts["checkpoint"], local["checkpoint"] = where
         if "folder" in method.params:  # images made elsewhere count by their bytes
             facts["folder"] = self._folder_digest(Path(method.params["folder"]))
         return stage_of("fuse", facts, {"weights": training} if training else {}, local), training
