@@ -78,6 +78,7 @@ def fuse_folder(
     method = method.to(where).eval()
     out.mkdir(parents=True, exist_ok=True)
     start, network, done = time.perf_counter(), 0.0, 0
+    method.prepare(pairs, out)
     readers, writers = ThreadPoolExecutor(READERS), ThreadPoolExecutor(WRITERS)
     writing: deque[Future[None]] = deque()
     try:
