@@ -6,28 +6,50 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from fusion import build_method, cards, load_method
+from fusion import cards, load_method
+from fusion.checkpoints import save_checkpoint
 from fusion.errors import InputError
 from fusion.method import FusionMethod
-from fusion.method_card import MethodCard
 from fusion.pairs import write_png
 from fusion.registry import method_class
 
 CARDS = {card.name: card for card in cards()}
 COMPUTED = [name for name, card in CARDS.items() if not card.by_name]
-BY_NAME = [name for name, card in CARDS.items() if card.by_name]
 TRAINABLE = [name for name, card in CARDS.items() if card.trainable]
-SIZES = [(33, 47), (64, 64), (100, 140)]
+SMALL = [(33, 47), (64, 64), (51, 34)]
+LARGE = [(768, 1024), (480, 640), (192, 256), (96, 128)]
+AFFORDABLE = 16e9
+"""Multiply-adds that one test may cost: about a second on one core."""
 
 
-def preset(card: MethodCard) -> str | None:
-    return "tiny" if "tiny" in card.presets else None
+def variants(names: list[str]) -> list[str]:
+    """Return NAME and every NAME/PRESET; of a method with a tiny preset, that one alone."""
+    found = []
+    for name in names:
+        presets = CARDS[name].presets
+        chosen = [f"{name}/{preset}" for preset in presets]
+        found += [f"{name}/tiny"] if "tiny" in presets else [name, *chosen]
+    return found
 
 
-def make(name: str) -> FusionMethod:
+def make(variant: str) -> FusionMethod:
     torch.manual_seed(0)
-    return load_method(name, preset=preset(CARDS[name]))
+    name, _, preset = variant.partition("/")
+    return load_method(name, preset=preset or None)
+
+
+def largest(method: FusionMethod) -> tuple[int, int]:
+    """Return the largest size that is affordable, by the multiply-adds of a small one."""
+    with FlopCounterMode(display=False) as counter:
+        method.fuse(*batch(1, 1, 64, 64))
+    each = counter.get_total_flops() / 2 / 64**2
+    return next((s for s in LARGE if each * s[0] * s[1] <= AFFORDABLE), LARGE[-1])
+
+
+def state(method: FusionMethod) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in method.state_dict().items()}
 
 
 def batch(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -48,10 +70,10 @@ def test_card_is_complete_and_true(name: str) -> None:
     assert switches == (cls.trainable, cls.needs_checkpoint, cls.by_name)
 
 
-@pytest.mark.parametrize("name", COMPUTED)
-def test_every_size_gives_its_own_size_in_range(name: str) -> None:
-    method = make(name)
-    for height, width in SIZES:
+@pytest.mark.parametrize("variant", variants(COMPUTED))
+def test_every_size_gives_its_own_size_in_range(variant: str) -> None:
+    method = make(variant)
+    for height, width in [*SMALL, largest(method)]:
         infrared, visible = batch(1, 1, height, width)
         copies = infrared.clone(), visible.clone()
         fused = method.fuse(infrared, visible)
@@ -63,34 +85,79 @@ def test_every_size_gives_its_own_size_in_range(name: str) -> None:
         assert torch.equal(visible, copies[1])
 
 
-@pytest.mark.parametrize("name", COMPUTED)
-def test_same_input_same_output(name: str) -> None:
-    method, pair = make(name), batch(1, 1, 33, 47)
+@pytest.mark.parametrize("variant", variants(COMPUTED))
+def test_fusing_is_repeatable_and_changes_nothing(variant: str) -> None:
+    method, pair = make(variant), batch(1, 1, 33, 47)
     method.train()  # fuse itself must leave training mode
-    assert torch.equal(method.fuse(*pair), method.fuse(*pair))
+    before = state(method)
+    first = method.fuse(*pair)
+    method.fuse(*batch(2, 1, 40, 32))
+    torch.manual_seed(1)
+    assert torch.equal(method.fuse(*pair), first)
     assert not method.training
+    after = method.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], value) for key, value in after.items())
+    assert all(parameter.grad is None for parameter in method.parameters())
 
 
-@pytest.mark.parametrize("name", COMPUTED)
-def test_a_batch_equals_its_single_images(name: str) -> None:
-    method, (infrared, visible) = make(name), batch(3, 1, 32, 40)
+@pytest.mark.parametrize("variant", variants(COMPUTED))
+def test_a_batch_equals_its_single_images(variant: str) -> None:
+    method, (infrared, visible) = make(variant), batch(3, 1, 32, 40)
     together = method.fuse(infrared, visible)
     alone = [method.fuse(infrared[i : i + 1], visible[i : i + 1]) for i in range(3)]
     assert torch.allclose(together, torch.cat(alone), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", COMPUTED)
-def test_float64_is_accepted(name: str) -> None:
+@pytest.mark.parametrize("variant", variants(COMPUTED))
+def test_float64_is_accepted(variant: str) -> None:
     pair = batch(1, 1, 33, 47, dtype=torch.float64)
-    precise = make(name).double().fuse(*pair)
+    precise = make(variant).double().fuse(*pair)
     assert precise.dtype == torch.float64
-    single = make(name).fuse(*(image.float() for image in pair))
+    single = make(variant).fuse(*(image.float() for image in pair))
     assert torch.allclose(precise.float(), single, atol=1e-3)
+
+
+@pytest.mark.parametrize("variant", variants(COMPUTED))
+def test_everything_moves_with_the_device(variant: str) -> None:
+    """A tensor that is neither parameter nor buffer would stay behind."""
+    method, pair = make(variant), batch(1, 1, 33, 47)
+    first = method.fuse(*pair)
+    for module in method.modules():
+        own = {id(tensor) for tensor in (*module.parameters(False), *module.buffers(False))}
+        for key, value in vars(module).items():
+            held = value if isinstance(value, list | tuple) else [value]
+            left = [v for v in held if isinstance(v, Tensor) and id(v) not in own]
+            assert not left, f"{type(module).__name__}.{key}"
+    if torch.cuda.is_available():
+        fused = method.to("cuda").fuse(*(image.to("cuda") for image in pair))
+        assert fused.device.type == "cuda"
+        assert torch.allclose(fused.cpu(), first, atol=1e-3)
+    assert torch.equal(method.to("cpu").fuse(*pair), first)
+
+
+@pytest.mark.parametrize("variant", variants(COMPUTED))
+def test_weights_are_saved_without_pickled_objects(variant: str, tmp_path: Path) -> None:
+    method, (name, _, preset) = make(variant), variant.partition("/")
+    path = tmp_path / "weights.pt"
+    params = dict(type(method).presets[preset]) if preset else {}
+    save_checkpoint(path, name, params, method.state_dict())
+    if not method.state_dict():
+        with pytest.raises(InputError, match=r"has no weights|holds no weights"):
+            load_method(name, path)
+        return
+    content = torch.load(path, weights_only=True)["state_dict"]
+    assert {type(value) for value in content.values()} == {Tensor}
+    torch.manual_seed(1)
+    loaded = load_method(name, path)
+    assert loaded.state_dict().keys() == content.keys()
+    pair = batch(1, 1, 32, 40)
+    assert torch.equal(loaded.fuse(*pair), method.fuse(*pair))
 
 
 @pytest.mark.parametrize("name", COMPUTED)
 def test_wrong_batches_are_refused(name: str) -> None:
-    method, (infrared, visible) = make(name), batch(1, 1, 16, 16)
+    method, (infrared, visible) = make(variants([name])[0]), batch(1, 1, 16, 16)
     wrong = [
         (infrared[0], visible[0], "must be a float tensor"),
         (infrared.repeat(1, 3, 1, 1), visible, "must be a float tensor"),
@@ -105,22 +172,20 @@ def test_wrong_batches_are_refused(name: str) -> None:
             method.fuse(first, second)
 
 
-@pytest.mark.parametrize("name", TRAINABLE)
-def test_every_weight_learns(name: str) -> None:
-    torch.manual_seed(0)
-    method = build_method(name, preset=preset(CARDS[name])).train()
+@pytest.mark.parametrize("variant", variants(TRAINABLE))
+def test_every_weight_learns(variant: str) -> None:
+    method = make(variant).train()
     losses = method.loss(*batch(4, 1, 32, 32))
     assert all(value.ndim == 0 for value in losses.values())
     losses["total"].backward()
-    still = [k for k, p in method.named_parameters() if p.grad is None]
+    still = [k for k, p in method.named_parameters() if p.requires_grad and p.grad is None]
     assert still == []
 
 
-@pytest.mark.parametrize("name", TRAINABLE)
-def test_validation_changes_nothing(name: str) -> None:
-    torch.manual_seed(0)
-    method, pair = build_method(name, preset=preset(CARDS[name])).eval(), batch(2, 1, 32, 32)
-    before = {key: value.clone() for key, value in method.state_dict().items()}
+@pytest.mark.parametrize("variant", variants(TRAINABLE))
+def test_validation_changes_nothing(variant: str) -> None:
+    method, pair = make(variant).eval(), batch(2, 1, 32, 32)
+    before = state(method)
     with torch.no_grad():
         first, second = (method.loss(*pair)["total"] for _ in range(2))
     assert not method.training, "loss must leave the mode to its caller"
@@ -134,8 +199,8 @@ def test_inference_only_methods_say_so(name: str) -> None:
         make(name).loss(*batch(1, 1, 16, 16))
 
 
-@pytest.mark.parametrize("name", BY_NAME)
-def test_methods_by_name(name: str, tmp_path: Path) -> None:
+def test_precomputed_images(tmp_path: Path) -> None:
+    name = "precomputed"
     rng = np.random.default_rng(0)
     gray = rng.integers(0, 256, (6, 9), dtype=np.uint8)
     colour = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
