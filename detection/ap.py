@@ -1,9 +1,7 @@
-"""Average precision as COCO defines it; the only module that knows pycocotools."""
+"""Average precision as COCO defines it; the only module that knows faster_coco_eval."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +57,7 @@ def average_precision(
 
     `ground_truth` is what ``coco_ground_truth`` returns; detections name their image. Raises
     InputError when a detection names an unknown image or class, or has a number that is not
-    finite. Source: pycocotools COCOeval, area "all".
+    finite. Source: COCOeval, area "all"; to 1e-9 what pycocotools computes.
     """
     precision = _precision(ground_truth, detections, classes)
     ap50 = {name: _mean(precision[0, :, k]) for k, name in enumerate(classes)}
@@ -90,64 +88,69 @@ def _precision(
     ground_truth: dict[str, Any], detections: Sequence[Detection], classes: Sequence[str]
 ) -> NDArray[np.float64]:
     """Return COCOeval's precision, 10 IoUs x 101 recalls x classes; -1 where a class is absent."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    from faster_coco_eval import COCO, COCOeval_faster
 
-    found = {**ground_truth, "annotations": _as_coco(ground_truth, detections, classes)}
     if not ground_truth["images"]:
         raise InputError("The ground truth has no image; give at least one annotated image.")
-    with contextlib.redirect_stdout(io.StringIO()):
-        sides = []
-        for dataset in (ground_truth, found):
-            coco = COCO()  # COCO.loadRes fails on an empty list, so both sides are built alike
-            coco.dataset = dataset
-            coco.createIndex()
-            sides.append(coco)
-        evaluation = COCOeval(*sides, iouType="bbox")
-        evaluation.params.catIds = list(range(1, len(classes) + 1))
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return np.asarray(evaluation.eval["precision"][..., 0, -1], dtype=np.float64)
+    # COCOeval writes into the boxes it is given, and they are the caller's.
+    boxes = [dict(box) for box in ground_truth["annotations"]]
+    sides = []
+    for side in (boxes, _as_coco(ground_truth, detections, classes)):
+        coco = COCO()  # COCO.loadRes fails on an empty list, so both sides are built alike
+        coco.dataset = {**ground_truth, "annotations": side}
+        coco.createIndex()
+        sides.append(coco)
+    evaluation = COCOeval_faster(*sides, iouType="bbox")
+    settings = evaluation.params
+    settings.catIds = list(range(1, len(classes) + 1))
+    # Small, medium and large objects, and 1 or 10 boxes per image, are nobody's question here.
+    settings.areaRng, settings.areaRngLbl, settings.maxDets = [[0, 1e10]], ["all"], [100]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return np.asarray(evaluation.eval["precision"][..., 0, 0], dtype=np.float64)
 
 
 def _as_coco(
     ground_truth: dict[str, Any], detections: Sequence[Detection], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     ids = {image["file_name"]: image["id"] for image in ground_truth["images"]}
+    categories = frozenset(range(1, len(classes) + 1))
     rows = []
-    for number, item in enumerate(detections, start=1):
-        _check(item, number, ids, classes)
-        x, y, width, height = (float(value) for value in item["bbox"])
+    for number, item in enumerate(detections, start=1):  # ids from 1: COCOeval's 0 is "no match"
+        image, category = item["image"], item["category_id"]
+        x, y, width, height = map(float, item["bbox"])
+        score = float(item["score"])
+        if image not in ids or category not in categories:
+            raise _stranger(item, number, len(classes), ids)
+        if not math.isfinite(x + y + width + height + score):
+            raise InputError(
+                f"Detection {number} of {image} has a box or score that is not finite; "
+                f"the training diverged, so lower the learning rate."
+            )
         rows.append(
             {
                 "id": number,
-                "image_id": ids[item["image"]],
-                "category_id": int(item["category_id"]),
+                "image_id": ids[image],
+                "category_id": int(category),
                 "bbox": [x, y, width, height],
                 "area": width * height,
-                "score": float(item["score"]),
+                "score": score,
                 "iscrowd": 0,
             }
         )
     return rows
 
 
-def _check(item: Detection, number: int, ids: Mapping[str, int], classes: Sequence[str]) -> None:
+def _stranger(item: Detection, number: int, classes: int, ids: Mapping[str, int]) -> InputError:
     if item["image"] not in ids:
-        raise InputError(
+        return InputError(
             f'Detection {number} belongs to the image "{item["image"]}", which has no ground '
             f"truth; predict on the annotated images only."
         )
-    if item["category_id"] not in range(1, len(classes) + 1):
-        raise InputError(
-            f"Detection {number} has the category {item['category_id']}, which is not between 1 "
-            f"and {len(classes)}; predict and score with the same class list."
-        )
-    if not all(math.isfinite(float(value)) for value in (*item["bbox"], item["score"])):
-        raise InputError(
-            f"Detection {number} of {item['image']} has a box or score that is not finite; "
-            f"the training diverged, so lower the learning rate."
-        )
+    return InputError(
+        f"Detection {number} has the category {item['category_id']}, which is not between 1 "
+        f"and {classes}; predict and score with the same class list."
+    )
 
 
 def _mean(precision: NDArray[np.float64]) -> float:

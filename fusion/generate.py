@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,25 +13,32 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import cv2
 import numpy as np
 import torch
 
+from fusion.batches import Launched, batches, launch
 from fusion.errors import InputError
 from fusion.method import FusionMethod
 from fusion.pairs import (
     Image,
     ImagePair,
     check_same_size,
+    from_ycrcb,
     is_gray,
     luminance,
-    read_rgb,
-    reattach_chroma,
+    read_image,
+    split_luminance,
     write_png,
 )
 from fusion.registry import resolve_device
 
 Color = Literal["visible", "infrared"]
-READERS, WRITERS = 3, 2
+MOST_WORKERS = 8
+LIGHT = 1000
+"""A method of fewer weights is counted as cheaper than the PNG files around it (about 20 ns a
+pixel; a weight costs about one multiply-add a pixel)."""
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -45,12 +54,12 @@ class FuseSummary:
 
 @dataclass(frozen=True)
 class _Item:
-    """A decoded pair: luminances H x W, the colour to reattach or None, or a finished image."""
+    """A decoded pair: luminances H x W, the YCrCb to colour with or None, or a finished image."""
 
     name: str
     infrared: Image
     visible: Image
-    chroma: Image | None
+    ycrcb: Image | None
     ready: Image | None
 
 
@@ -65,38 +74,33 @@ def fuse_folder(
     color: Color = "visible",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FuseSummary:
-    """Write ``out/NAME.png`` for every pair, in order.
+    """Write ``out/NAME.png`` for every pair.
 
     The fused luminance is rounded to 8 bits; Cr and Cb of the `color` image are reattached unless
     `gray` is set or that image is gray. The methods "infrared" and "visible" write the image
-    itself, and images found by name are taken as they are. Consecutive pairs of one size share a
-    batch of at most `batch`. `on_progress` receives (done, total). Raises InputError naming the
-    file, promptly and with all threads ended, for a pair that cannot be read, fused or written.
+    itself, and images found by name are taken as they are. Pairs of one size share a batch of at
+    most `batch`, also when sizes alternate. `on_progress` receives (done, total). Raises InputError
+    naming the file, promptly and with all threads ended, for a pair that cannot be read, fused or
+    written.
     """
     _check(method, pairs, batch, color)
     where = resolve_device(device)
     method = method.to(where).eval()
     out.mkdir(parents=True, exist_ok=True)
-    start, network, done = time.perf_counter(), 0.0, 0
+    start, network, done, workers = time.perf_counter(), 0.0, 0, _workers()
     method.prepare(pairs, out)
-    readers, writers = ThreadPoolExecutor(READERS), ThreadPoolExecutor(WRITERS)
     writing: deque[Future[None]] = deque()
-    try:
-        decode = partial(_decode, method, color)
-        for group in _groups(_ahead(readers, decode, pairs, READERS + batch), batch):
-            before = time.perf_counter()
-            images = _fuse_group(method, group, where)
-            network += time.perf_counter() - before
+    with _lone_threads(method), _pool(workers) as readers, _pool(workers) as writers:
+        decoded = _ahead(readers, partial(_decode, method, color), pairs, workers + batch)
+        for group, images, seconds in _fused(method, batches(decoded, batch, _alike), where):
+            network += seconds
             for item, image in zip(group, images, strict=True):
                 writing.append(writers.submit(_write, out, item, image, gray))
-            _collect(writing, keep=2 * WRITERS)
+            _collect(writing, keep=2 * workers)
             done += len(group)
             if on_progress:
                 on_progress(done, len(pairs))
         _collect(writing, keep=0)
-    finally:
-        readers.shutdown(cancel_futures=True)
-        writers.shutdown(cancel_futures=True)
     return FuseSummary(done, time.perf_counter() - start, network)
 
 
@@ -115,11 +119,57 @@ def _check(method: FusionMethod, pairs: Sequence[ImagePair], batch: int, color: 
         require([pair.name for pair in pairs])
 
 
+def _workers() -> int:
+    """Return how many threads decode, and how many encode: OpenCV does both outside the GIL."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(max(2, cores or 1), MOST_WORKERS)
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that end with the block, whatever has been asked of them."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _lone_threads(method: FusionMethod) -> Iterator[None]:
+    """Let OpenCV, and torch for a light method, compute without helpers of their own.
+
+    Helpers spin while they wait for work, on the cores that decode and encode. For torch the
+    choice is by weights, not by time: results may depend on it in their last bits.
+    """
+    torch_before, opencv_before = torch.get_num_threads(), cv2.getNumThreads()
+    weights = sum(tensor.numel() for tensor in method.state_dict().values())
+    if weights < LIGHT:
+        torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(torch_before)
+        cv2.setNumThreads(opencv_before)
+
+
 def _decode(method: FusionMethod, color: Color, pair: ImagePair) -> _Item:
-    infrared, visible = read_rgb(pair.infrared), read_rgb(pair.visible)
+    infrared, visible = read_image(pair.infrared), read_image(pair.visible)
     check_same_size(pair, infrared, visible)
-    lum = luminance(infrared), luminance(visible)
-    chroma = visible if color == "visible" else infrared
+    ready = _ready(method, pair, infrared, visible)
+    (first, first_ycrcb), (second, second_ycrcb) = map(split_luminance, (infrared, visible))
+    ycrcb = second_ycrcb if color == "visible" else first_ycrcb
+    return _Item(pair.name, first, second, ycrcb, ready)
+
+
+def _ready(method: FusionMethod, pair: ImagePair, infrared: Image, visible: Image) -> Image | None:
+    """Return the finished image of a method that computes none, else None."""
+    source = getattr(method, "source", None)
+    if source == "infrared":
+        return luminance(infrared)
+    if source == "visible":
+        return luminance(visible) if is_gray(visible) else visible
     ready = method.ready_image(pair.name)
     if ready is not None and ready.shape[:2] != visible.shape[:2]:
         given, size = (f"{i.shape[1]}x{i.shape[0]}" for i in (ready, visible))
@@ -127,12 +177,7 @@ def _decode(method: FusionMethod, color: Color, pair: ImagePair) -> _Item:
             f'The fused image of "{pair.name}" is {given} but its pair ({pair.visible}) is {size}; '
             f"fuse it again at the pair's size."
         )
-    source = getattr(method, "source", None)
-    if source == "infrared":
-        ready = lum[0]
-    elif source == "visible":
-        ready = lum[1] if is_gray(visible) else visible
-    return _Item(pair.name, *lum, None if is_gray(chroma) else chroma, ready)
+    return ready
 
 
 def _ahead(
@@ -148,37 +193,60 @@ def _ahead(
         yield waiting.popleft().result()
 
 
-def _groups(items: Iterable[_Item], batch: int) -> Iterator[list[_Item]]:
-    """Yield runs of at most `batch` consecutive items that can be computed together."""
-    group: list[_Item] = []
-    for item in items:
-        alike = group and item.infrared.shape == group[0].infrared.shape
-        alike = alike and (item.ready is None) == (group[0].ready is None)
-        if group and (len(group) == batch or not alike):
-            yield group
-            group = []
-        group.append(item)
-    if group:
-        yield group
+def _alike(item: _Item) -> tuple[object, ...]:
+    return item.infrared.shape, item.ready is None
 
 
-def _fuse_group(
+def _fused(
+    method: FusionMethod, groups: Iterable[list[_Item]], where: torch.device
+) -> Iterator[tuple[list[_Item], Sequence[Image], float]]:
+    """Yield each group, its images, and the seconds that the network took.
+
+    While a CUDA device computes one group, the next is launched.
+    """
+    going: deque[tuple[list[_Item], Launched, float]] = deque()
+    for group in groups:
+        ready = [item.ready for item in group if item.ready is not None]
+        if ready:
+            yield group, ready, 0.0
+            continue
+        going.append((group, *_launch(method, group, where)))
+        if len(going) > (where.type == "cuda"):
+            yield _arrived(*going.popleft())
+    while going:
+        yield _arrived(*going.popleft())
+
+
+def _launch(
     method: FusionMethod, group: Sequence[_Item], where: torch.device
-) -> Sequence[Image]:
-    ready = [item.ready for item in group if item.ready is not None]
-    if ready:
-        return ready
-    names = ", ".join(item.name for item in group)
+) -> tuple[Launched, float]:
+    start = time.perf_counter()
     infrared = np.stack([item.infrared for item in group])
     visible = np.stack([item.visible for item in group])
+    with _naming(group):
+        return launch(method, infrared, visible, where), time.perf_counter() - start
+
+
+def _arrived(
+    group: list[_Item], launched: Launched, seconds: float
+) -> tuple[list[_Item], Sequence[Image], float]:
+    start = time.perf_counter()
+    with _naming(group):
+        images = list(launched.images())
+    return group, images, seconds + time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def _naming(group: Sequence[_Item]) -> Iterator[None]:
+    """Let errors tell which pairs were being fused."""
+    names = ", ".join(item.name for item in group)
     try:
-        fused = fuse_images(method, infrared, visible, where)
+        yield
     except InputError as error:
         raise InputError(f"Fusing {names}: {error}") from error
     except Exception as error:
         error.add_note(f"while fusing {names}")
         raise
-    return list(fused)
 
 
 def fuse_images(
@@ -187,23 +255,15 @@ def fuse_images(
     """Return the fused luminance, uint8 N x H x W, of two such stacks.
 
     Values are clamped to [0, 1], times 255, rounded half to even. Raises InputError when the
-    method returns NaN, infinity or another shape.
+    method returns NaN or another shape.
     """
-    first, second = (
-        torch.from_numpy(i).to(where).unsqueeze(1).float() / 255 for i in (infrared, visible)
-    )
-    fused = method.fuse(first, second)
-    if fused.shape != first.shape:
-        raise InputError(f"the method returned {tuple(fused.shape)}, not {tuple(first.shape)}.")
-    if not bool(fused.isfinite().all()):
-        raise InputError("the method returned NaN; check its weights and the value range.")
-    return np.asarray((fused * 255).round().to(torch.uint8).squeeze(1).cpu().numpy(), np.uint8)
+    return launch(method, infrared, visible, where).images()
 
 
 def _write(out: Path, item: _Item, image: Image, gray: bool) -> None:
-    if item.ready is None and item.chroma is not None and not gray:
-        image = reattach_chroma(image, item.chroma)
-    if gray and image.ndim == 3:
+    if item.ready is None and item.ycrcb is not None and not gray:
+        image = from_ycrcb(image, item.ycrcb)
+    if gray:
         image = luminance(image)
     path = out / f"{item.name}.png"
     try:

@@ -81,7 +81,7 @@ def check_batch(infrared: Tensor, visible: Tensor) -> None:
                 f"{name} must be a float tensor B x 1 x H x W, not {batch.dtype} "
                 f"{tuple(batch.shape)}; convert it first."
             )
-        if not bool(((batch >= 0) & (batch <= 1)).all()):
+        if batch.numel() and not all(0 <= float(end) <= 1 for end in batch.aminmax()):
             raise InputError(f"{name} has values outside [0, 1]; divide 8-bit images by 255.")
     if infrared.shape != visible.shape:
         raise InputError(

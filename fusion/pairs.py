@@ -14,6 +14,17 @@ from fusion.errors import InputError
 Image = NDArray[np.uint8]
 """uint8, H x W (gray) or H x W x 3 (RGB)."""
 
+PNG = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
+)
+"""How PNG files are packed; the level must come first, as it resets the strategy.
+
+Photographs are about as small as with OpenCV's level 1, written in half the time, and read in
+two thirds of it.
+"""
+
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 
@@ -65,8 +76,8 @@ def list_pairs(infrared: Path, visible: Path) -> list[ImagePair]:
     return [ImagePair(name, first[name], second[name]) for name in first]
 
 
-def read_rgb(path: Path) -> Image:
-    """Read an 8-bit image as RGB, H x W x 3; a gray file gets three equal channels.
+def read_image(path: Path) -> Image:
+    """Read an 8-bit image as it is stored: gray H x W, or RGB H x W x 3; alpha is dropped.
 
     Raises InputError when the file cannot be decoded or is not 8-bit.
     """
@@ -76,23 +87,56 @@ def read_rgb(path: Path) -> Image:
     if image.dtype != np.uint8:
         raise InputError(f"{path} is {image.dtype}, not 8-bit; convert it to 8 bits first.")
     if image.ndim == 2:
-        return _uint8(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+        return _uint8(image)
     code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return _uint8(cv2.cvtColor(image, code))
 
 
+def read_rgb(path: Path) -> Image:
+    """Read an 8-bit image as RGB, H x W x 3; a gray file gets three equal channels.
+
+    Raises InputError as `read_image` does.
+    """
+    image = read_image(path)
+    return image if image.ndim == 3 else _uint8(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+
+
 def read_gray(path: Path) -> Image:
-    """Read an 8-bit image as luminance, H x W.
+    """Read an 8-bit image as luminance, H x W; raises InputError as `read_image` does.
 
     A colour file is decoded to colour first: OpenCV's own grayscale decoding truncates instead
     of rounding and comes out up to one grey level lower.
     """
-    return luminance(read_rgb(path))
+    return luminance(read_image(path))
 
 
-def luminance(rgb: Image) -> Image:
-    """Return Y of OpenCV's 8-bit YCrCb, H x W: 0.299 R + 0.587 G + 0.114 B, rounded."""
-    return _uint8(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)[..., 0])
+def luminance(image: Image) -> Image:
+    """Return Y of OpenCV's 8-bit YCrCb, H x W: 0.299 R + 0.587 G + 0.114 B, rounded.
+
+    A gray image, H x W, is its own luminance and is returned itself.
+    """
+    if image.ndim == 2:
+        return image
+    return _uint8(cv2.extractChannel(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb), 0))
+
+
+def split_luminance(image: Image) -> tuple[Image, Image | None]:
+    """Return the luminance, H x W, and the YCrCb it is part of, H x W x 3.
+
+    Instead of the YCrCb comes None when all channels are equal, so that there is no colour.
+    """
+    if image.ndim == 2:
+        return image, None
+    if is_gray(image):
+        return _uint8(cv2.extractChannel(image, 0)), None
+    ycrcb = _uint8(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
+    return _uint8(cv2.extractChannel(ycrcb, 0)), ycrcb
+
+
+def from_ycrcb(luminance: Image, ycrcb: Image) -> Image:
+    """Return the RGB image of `luminance` with Cr and Cb of `ycrcb`, whose Y is overwritten."""
+    cv2.insertChannel(luminance, ycrcb, 0)
+    return _uint8(cv2.cvtColor(ycrcb, cv2.COLOR_YCrCb2RGB))
 
 
 def reattach_chroma(fused: Image, rgb: Image) -> Image:
@@ -100,24 +144,29 @@ def reattach_chroma(fused: Image, rgb: Image) -> Image:
 
     This is how the published LKC-FUNet results were coloured.
     """
-    ycrcb = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
-    ycrcb[..., 0] = fused
-    return _uint8(cv2.cvtColor(ycrcb, cv2.COLOR_YCrCb2RGB))
+    return from_ycrcb(fused, _uint8(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)))
 
 
-def is_gray(rgb: Image) -> bool:
-    """Tell whether all three channels of `rgb` are equal."""
-    return bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
+def is_gray(image: Image) -> bool:
+    """Tell whether `image` has one channel, or three that are equal."""
+    if image.ndim == 2:
+        return True
+    return _equal_channels(image[::32]) and _equal_channels(image)  # a few rows show most colours
+
+
+def _equal_channels(image: Image) -> bool:
+    red, green, blue = cv2.split(image)
+    return np.array_equal(red, green) and np.array_equal(green, blue)
 
 
 def write_png(path: Path, image: Image) -> None:
     """Write a gray (H x W) or RGB (H x W x 3) image as PNG, atomically."""
     bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    done, data = cv2.imencode(".png", bgr, PNG)
     if not done:
         raise InputError(f"{path} could not be encoded as PNG (shape {image.shape}).")
     partial = path.with_suffix(".png.part")
-    partial.write_bytes(data.tobytes())
+    partial.write_bytes(data.data)
     partial.replace(path)
 
 

@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fusion.errors import InputError
-from fusion.pairs import list_images
-from fusion.registry import card, method_modules
 from fusion.weights import choose_published, is_word, ready
 from pipelines.data import Dataset
-from pipelines.digests import code_digest, derive_seed, digest, file_digest, tree_digest
+from pipelines.digests import derive_seed, digest
+from pipelines.facts import Facts
 from pipelines.specs import DetectionSpec, MethodSpec, SegmentationSpec
 from pipelines.stages import KINDS
 from pipelines.store import Stage
@@ -27,25 +25,20 @@ def stage_of(
     return Stage(kind, KINDS[kind].version, json.loads(json.dumps(spec)), inputs or {}, local or {})
 
 
-def code_of(method: str) -> str:
-    """Return the digest of a method's code; InputError for an unknown method."""
-    card(method)  # an unknown name is an error with suggestions
-    return code_digest(method_modules()[method])
-
-
-def method_check(method: MethodSpec, dataset: Dataset) -> Stage:
+def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:
     """Return the check that builds `method` with its checkpoint."""
     facts: dict[str, Any] = {
         "method": method.name,
         "params": method.params,
         "train": method.train is not None,
-        "code": code_of(method.name),
+        "code": known.code(method.name),
     }
     local: dict[str, Any] = {}
     if method.checkpoint is not None:
-        facts["checkpoint"], local["checkpoint"] = method_checkpoint(method, method.checkpoint)
+        facts["checkpoint"] = weights_digest(method, method.checkpoint, known)
+        local["checkpoint"] = str(method.checkpoint)
     if "folder" in method.params:
-        folder = list_images(Path(method.params["folder"]))
+        folder = known.folder(Path(method.params["folder"]))
         facts["names"] = digest([sorted(folder), sorted(dataset.pairs)])
         local |= local_of(dataset)
     return stage_of("check_method", facts, local=local)
@@ -56,12 +49,12 @@ Chain = tuple[Stage | None, tuple[Stage, Stage]]
 
 
 def detector_chain(
-    spec: DetectionSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset
+    spec: DetectionSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset, known: Facts
 ) -> Chain:
     """Return the chain of stages from fused images to AP."""
     settings = spec.model_dump(exclude={"dataset", "initial_checkpoint"})
     facts: dict[str, Any] = {"settings": {**settings, "seed": derive_seed("detection", seed)}}
-    start, check = _start(spec.initial_checkpoint, "detection.initial_checkpoint"), None
+    start, check = _start(spec.initial_checkpoint, "detection.initial_checkpoint", known), None
     if start:
         facts["initial_checkpoint"] = start[0]
         network = {"model": spec.model, "classes": len(dataset.spec.classes)}
@@ -75,12 +68,12 @@ def detector_chain(
 
 
 def segmenter_chain(
-    spec: SegmentationSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset
+    spec: SegmentationSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset, known: Facts
 ) -> Chain:
     """Return the chain of stages from fused images to IoU."""
     settings = spec.model_dump(exclude={"dataset", "encoder_checkpoint"})
     facts: dict[str, Any] = {"settings": {**settings, "seed": derive_seed("segmentation", seed)}}
-    start = _start(spec.encoder_checkpoint, "segmentation.encoder_checkpoint")
+    start = _start(spec.encoder_checkpoint, "segmentation.encoder_checkpoint", known)
     network = {"architecture": spec.architecture, "encoder": spec.encoder}
     network_facts: dict[str, Any] = {**network, "classes": len(dataset.spec.classes)}
     if start:
@@ -92,11 +85,11 @@ def segmenter_chain(
     return stage_of("check_segmenter", network_facts, local=local), (training, final)
 
 
-def _start(path: Path | None, key: str) -> tuple[str, dict[str, Any]] | None:
+def _start(path: Path | None, key: str, known: Facts) -> tuple[str, dict[str, Any]] | None:
     """Return digest and place of the weights that a training starts from."""
     if path is None:
         return None
-    return checked_file(path, key), {key.split(".")[1]: str(path)}
+    return known.file(path, key), {key.split(".")[1]: str(path)}
 
 
 def local_of(dataset: Dataset) -> dict[str, Any]:
@@ -104,21 +97,12 @@ def local_of(dataset: Dataset) -> dict[str, Any]:
     return {"dataset": dataset.spec.model_dump(mode="json")}
 
 
-def method_checkpoint(method: MethodSpec, given: Path) -> tuple[str, str]:
-    """Return the digest of a method's weights, a file or a folder of files, and where they lie.
+def weights_digest(method: MethodSpec, given: Path, known: Facts) -> str:
+    """Return the digest of a method's weights: a file, a folder of files, or published ones.
 
-    Raises InputError when they are missing, or when "published" ones have not been fetched.
+    Raises InputError when they are missing, or when published ones have not been fetched.
     """
     path = given
     if is_word(given):
         path = ready(choose_published(method.name, str(given), method.params.get("preset")))
-    if path.is_dir():
-        return tree_digest(path, ["."]), str(given)
-    return checked_file(path, f"{method.row}.checkpoint"), str(given)
-
-
-def checked_file(path: Path, key: str) -> str:
-    """Return the digest of a file that a key names; InputError when it is missing."""
-    if not path.is_file():
-        raise InputError(f'The file {path} of "{key}" does not exist; check the path.')
-    return file_digest(path)
+    return known.weights(path, f"{method.row}.checkpoint")

@@ -14,11 +14,13 @@ def fuse(options: argparse.Namespace) -> int:
     """Fuse every pair of two folders into a third."""
     from fusion import load_method
     from fusion.generate import fuse_folder
+    from fusion.memory import keep_freed_memory
     from fusion.pairs import list_pairs
     from pipelines.console import Screen
     from pipelines.loading import parse_overrides, validate
     from pipelines.specs import MethodSpec
 
+    keep_freed_memory()
     pairs = list_pairs(Path(options.infrared), Path(options.visible))
     given = {"name": options.method, "params": parse_overrides(options.set)}
     params = validate(MethodSpec, given, Path("--set")).params

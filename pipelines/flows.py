@@ -179,6 +179,9 @@ class Work:
 
 def _failure(future: PrefectFuture[Any]) -> str | None:
     """Return why a step failed; None when it did not, or when only a step before it did."""
+    # Else the state would be asked of the server, one request a step, which may not yet have
+    # heard that a step has failed.
+    future.wait()
     state = future.state
     if state.is_completed() or not state.is_final():  # "NotReady": a step before it failed
         return None

@@ -10,26 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
-from fusion.pairs import list_images
 from pipelines.chains import (
-    code_of,
     detector_chain,
     local_of,
     method_check,
-    method_checkpoint,
     segmenter_chain,
     stage_of,
+    weights_digest,
 )
 from pipelines.data import Dataset, open_dataset
 from pipelines.digests import derive_seed, digest, names_digest
+from pipelines.facts import Facts
 from pipelines.jobs import Metrics, Report
 from pipelines.runner import NO_SLOT, Step, job_of, make_here, make_stage
-from pipelines.specs import (
-    DatasetSpec,
-    ExperimentSpec,
-    MethodSpec,
-    Task,
-)
+from pipelines.specs import DatasetSpec, ExperimentSpec, MethodSpec, Task
 from pipelines.store import Stage, Store
 from pipelines.worker import Worker
 
@@ -87,7 +81,8 @@ class Planner:
     def __init__(self, store: Store, report: Callable[[str], Report]) -> None:
         self._store = store
         self._report = report
-        self._opened: dict[str, tuple[Dataset, Stage]] = {}
+        self._known = Facts(store.digests)
+        self._opened: dict[str, tuple[Dataset, Stage] | InputError] = {}
         self._checks = ExitStack()
         self._checker: Worker | None = None
 
@@ -138,43 +133,51 @@ class Planner:
     def open(self, spec: DatasetSpec) -> tuple[Dataset, Stage]:
         """Open and verify a dataset; return it with its index stage.
 
-        Raises InputError for the first problem found in any of its files.
+        Raises InputError for the first problem found in any of its files, and again for every
+        cell that asks: the files are looked through once.
         """
-        known = digest(spec.model_dump(mode="json"))
-        if known not in self._opened:
-            dataset = open_dataset(self.settle(spec))
-            digests = self._store.digests
-            facts = {
-                "pairs": dataset.pairs_digest(digests),
-                "labels": dataset.labels_digest(digests),
-                "split": dataset.split_digest(),
-                "layout": spec.layout,
-                "classes": list(spec.classes),
-            }
-            stage = stage_of("index", facts, local=local_of(dataset))
-            make_here(stage, self._store, self._report(f"checking {spec.name}"))
-            self._opened[known] = dataset, stage
-        return self._opened[known]
+        key = digest(spec.model_dump(mode="json"))
+        if key not in self._opened:
+            try:
+                self._opened[key] = self._verified(spec)
+            except InputError as error:
+                self._opened[key] = error
+        found = self._opened[key]
+        if isinstance(found, InputError):
+            raise InputError(*found.args) from found
+        return found
+
+    def _verified(self, spec: DatasetSpec) -> tuple[Dataset, Stage]:
+        dataset = open_dataset(self.settle(spec))
+        digests = self._store.digests
+        facts = {
+            "pairs": dataset.pairs_digest(digests),
+            "labels": dataset.labels_digest(digests),
+            "split": dataset.split_digest(),
+            "layout": spec.layout,
+            "classes": list(spec.classes),
+        }
+        stage = stage_of("index", facts, local=local_of(dataset))
+        make_here(stage, self._store, self._report(f"checking {spec.name}"))
+        return dataset, stage
 
     def weights(self, method: MethodSpec, seed: int) -> Stage | None:
         """Return the stage that trains `method`, or None when nothing is to be trained."""
         if method.train is None:
             return None
-        dataset, _ = self.open(method.train.dataset)
+        dataset, index = self.open(method.train.dataset)
         if not dataset.splits:
             raise InputError(
                 f'{method.row} is to be trained on "{dataset.spec.name}", which has no split; '
                 f"give the dataset split.ratios, split.file, or folders per split."
             )
-        digests = self._store.digests
-        chosen = {name: dataset.splits.get(name, ()) for name in ("train", "val")}
         own = method.train.model_dump(exclude={"dataset", "seed"})
         fixed = method.train.seed if method.train.seed is not None else seed
         spec = {
             "method": method.name,
             "params": method.params,
-            "code": code_of(method.name),
-            "pairs": {name: dataset.pairs_digest(digests, names) for name, names in chosen.items()},
+            "code": self._known.code(method.name),
+            "pairs": self._known.splits(dataset, index.key),
             "settings": {**own, "seed": derive_seed("fusion", fixed)},
         }
         return stage_of("train_fusion", spec, local=local_of(dataset))
@@ -186,28 +189,24 @@ class Planner:
         facts: dict[str, Any] = {
             "method": method.name,
             "params": method.params,
-            "code": code_of(method.name),
+            "code": self._known.code(method.name),
             "pairs": index.spec["pairs"],
             "color": dataset.spec.color,
         }
         local = local_of(dataset)
         if method.checkpoint is not None:
-            where = method_checkpoint(method, method.checkpoint)
-            facts["checkpoint"], local["checkpoint"] = where
+            facts["checkpoint"] = weights_digest(method, method.checkpoint, self._known)
+            local["checkpoint"] = str(method.checkpoint)
         if "folder" in method.params:  # images made elsewhere count by their bytes
-            facts["folder"] = self._folder_digest(Path(method.params["folder"]))
+            images = self._known.folder(Path(method.params["folder"]))
+            facts["folder"] = names_digest(images)
         return stage_of("fuse", facts, {"weights": training} if training else {}, local), training
-
-    def _folder_digest(self, folder: Path) -> str:
-        images = list_images(folder)
-        known = self._store.digests.of(images.values())
-        return names_digest({name: known[path] for name, path in images.items()})
 
     def cell(self, experiment: ExperimentSpec, method: MethodSpec, task: Task, seed: int) -> Cell:
         """Return one cell's chain of stages."""
         spec = getattr(experiment, task)
         dataset, index = self.open(spec.dataset)
-        self.check(method_check(method, dataset))
+        self.check(method_check(method, dataset, self._known))
         if spec.select == "best" and "val" not in dataset.splits:
             raise InputError(
                 f'{task}.select is "best", but the dataset "{dataset.spec.name}" has no split '
@@ -215,7 +214,7 @@ class Planner:
             )
         fused, training = self.fused(method, spec.dataset, seed)
         chain = detector_chain if task == "detection" else segmenter_chain
-        check, stages = chain(spec, seed, fused, index, dataset)
+        check, stages = chain(spec, seed, fused, index, dataset, self._known)
         if check is not None:
             self.check(check)
         # Failures are told by title, so no two stages may share one.

@@ -13,7 +13,7 @@ from typing import Any
 
 PACKAGES = (
     *("torch", "torchvision", "numpy", "opencv-python", "ultralytics", "albumentations"),
-    *("segmentation-models-pytorch", "pycocotools", "prefect", "mlflow"),
+    *("segmentation-models-pytorch", "faster-coco-eval", "prefect", "mlflow"),
 )
 
 

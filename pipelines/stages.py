@@ -42,9 +42,9 @@ KINDS: dict[str, Kind] = {
     "split": Kind(split, 1, ("split.yaml",)),
     "index": Kind(index, 1, ("index.json",)),
     "train_fusion": Kind(train_fusion, 1, ("weights.pt",), resumable=True),
-    "fuse": Kind(fuse, 1, ("images",)),
+    "fuse": Kind(fuse, 2, ("images",)),
     "train_detector": Kind(train_detector, 1, ("weights.pt",)),
     "detect": Kind(detect, 1, ("predictions.json",)),
-    "train_segmenter": Kind(train_segmenter, 1, ("weights.pt",), resumable=True),
-    "segment": Kind(segment, 1, ("masks", "confusion.npz")),
+    "train_segmenter": Kind(train_segmenter, 2, ("weights.pt",), resumable=True),
+    "segment": Kind(segment, 2, ("masks", "confusion.npz")),
 }

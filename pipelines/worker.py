@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from fusion.errors import InputError
+from fusion.memory import keep_freed_memory
 from pipelines.environment import QUIET
 
 LOG = "log.txt"
@@ -129,6 +130,7 @@ def _stream(stream: IO[str] | None) -> IO[str]:
 def main() -> None:
     """Read jobs from stdin until it ends; write one JSON object a line."""
     device, threads = sys.argv[1], int(sys.argv[2])
+    keep_freed_memory()
     # Libraries print to file descriptor 1: it becomes the log, and we keep a private copy.
     talk = os.fdopen(os.dup(1), "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from fusion.errors import InputError, did_you_mean
 from fusion.pairs import Image, read_rgb
 from segmentation.datasets import Palette, resize_image, write_mask
+from segmentation.dilated import use_dilated
 from segmentation.settings import ARCHITECTURES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -49,6 +50,7 @@ def build_model(
         hint = did_you_mean(architecture, list(ARCHITECTURES))
         raise InputError(f'The segmenter architecture "{architecture}" is not known.{hint}')
     model = _construct(architecture, encoder, classes)
+    use_dilated(model)
     total = len(model.encoder.state_dict())
     if encoder_checkpoint is None:
         return model, EncoderLoad(0, total)

@@ -1,11 +1,15 @@
-"""Samples in memory: read once, batched and augmented so that any epoch can be built again."""
+"""Samples read once, batched and augmented so that any epoch can be built again."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +21,16 @@ from fusion.pairs import Image
 from segmentation.datasets import read_sample
 from segmentation.settings import SegmenterSettings
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+MEMORY_BUDGET = 4 * 2**30
+"""More bytes of images are kept in an unnamed file beside the results, not in memory."""
+
 
 @dataclass(frozen=True)
 class Samples:
-    """A split in memory: uint8 images N x H x W x 3 and masks N x H x W."""
+    """A split, decoded: uint8 images N x H x W x 3 and masks N x H x W."""
 
     images: Image
     masks: Image
@@ -33,9 +43,11 @@ def read_split(
     splits: Mapping[str, Sequence[str]],
     classes: int,
     settings: SegmenterSettings,
+    folder: Path,
 ) -> Samples:
     """Read the images and masks of `splits[split]`, resized to the settings' size.
 
+    What exceeds `MEMORY_BUDGET` goes to a file in `folder` that vanishes with the process.
     Raises InputError when the split is missing or empty, or a name has no image or mask.
     """
     if not splits.get(split):
@@ -46,9 +58,19 @@ def read_split(
             raise InputError(
                 f'"{lacking[0]}" of the split "{split}" has no {what}; add it or shorten the split.'
             )
-    size = settings.height, settings.width
-    pairs = [read_sample(images[n], masks[n], classes, *size) for n in splits[split]]
-    return Samples(np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]))
+    names, size = splits[split], (settings.height, settings.width)
+    read = Samples(_room((len(names), *size, 3), folder), _room((len(names), *size), folder))
+    for row, name in enumerate(names):
+        read.images[row], read.masks[row] = read_sample(images[name], masks[name], classes, *size)
+    return read
+
+
+def _room(shape: tuple[int, ...], folder: Path) -> Image:
+    if math.prod(shape) <= MEMORY_BUDGET:
+        return np.empty(shape, np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:  # mapped, it outlives its handle
+        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def batch_indices(count: int, batch: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
@@ -56,6 +78,18 @@ def batch_indices(count: int, batch: int, seed: int, epoch: int) -> list[NDArray
     order = np.random.default_rng([seed, epoch]).permutation(count)
     batches = [order[start : start + batch] for start in range(0, count, batch)]
     return [b for b in batches if len(b) > 1]
+
+
+def ahead(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
+    """Yield `function` of each item in order, the next one being computed in a thread meanwhile."""
+    with ThreadPoolExecutor(1) as thread:
+        pending = [thread.submit(function, item) for item in items[:1]]
+        for item in items[1:]:
+            following = thread.submit(function, item)
+            yield pending.pop().result()
+            pending.append(following)
+        for last in pending:
+            yield last.result()
 
 
 def augmentation(

@@ -31,6 +31,7 @@ from segmentation.deeplab import (
 from segmentation.iou import confusion_matrix, scores
 from segmentation.samples import (
     Samples,
+    ahead,
     augmentation,
     batch_indices,
     class_weights,
@@ -81,7 +82,7 @@ def train(
     """
     check_device(device)
     wanted = ("train", "val") if settings.select == "best" else ("train",)
-    data = {s: read_split(s, images, masks, splits, len(classes), settings) for s in wanted}
+    data = {s: read_split(s, images, masks, splits, len(classes), settings, out) for s in wanted}
     if len(data["train"].images) < 2:
         raise InputError('The split "train" holds one image; training needs at least two.')
     out.mkdir(parents=True, exist_ok=True)
@@ -118,6 +119,7 @@ class _Run:
             lr=settings.learning_rate,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
+            fused=True,
         )
         self.weights = class_weights(data["train"].masks, len(classes), settings).to(device)
         self.augment = augmentation(settings) if settings.augment else None
@@ -136,9 +138,9 @@ class _Run:
         self.model.train()
         batches = batch_indices(len(self.data["train"].images), s.batch, s.seed, number)
         losses = []
-        for step, indices in enumerate(batches):
+        for step, (images, ids) in enumerate(ahead(lambda b: self._batch(b, number), batches)):
             rate = learning_rate(s, number * len(batches) + step, s.epochs * len(batches))
-            losses.append(self._step(indices, number, rate))
+            losses.append(self._step(images, ids, rate))
         loss = float(torch.stack(losses).mean())
         if not math.isfinite(loss):
             raise InputError(
@@ -168,12 +170,12 @@ class _Run:
         _write_history(self.out / "history.csv", self.history)
         return SegmenterResult(weights, tuple(self.history), self.seconds, self.encoder)
 
-    def _step(self, indices: NDArray[np.int64], epoch: int, rate: float) -> Tensor:
+    def _step(self, images: Tensor, ids: Tensor, rate: float) -> Tensor:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        images, masks = self._batch(indices, epoch)
+        images, ids = images.to(self.device), ids.to(self.device)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(self.model(normalise(images)), masks.long(), self.weights)
+        loss = F.cross_entropy(self.model(normalise(images)), ids.long(), self.weights)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach()
@@ -185,7 +187,7 @@ class _Run:
             seeds = [mixed_seed(self.settings.seed, epoch, int(i)) for i in indices]
             pairs = [self.augment(*p, seed) for p, seed in zip(pairs, seeds, strict=True)]
         images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
-        return images.to(self.device), masks.to(self.device)
+        return images, masks
 
     @torch.inference_mode()
     def _validate(self) -> float:

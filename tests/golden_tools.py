@@ -39,7 +39,6 @@ ZOO = (
     "tardal",
 )
 """Published networks with reference outputs, beside LKC-FUNet's."""
-STOCK = nn.Conv2d._conv_forward
 
 _EXTRA: dict[str, Any] = {"mpafm_roles": "dec_enc", "mpafm_residual": True}
 _SMALL: dict[str, Any] = {"kernels": (3, 3, 3, 3), "init_kernel": 3}
@@ -102,34 +101,6 @@ def lkc_input(height: int, width: int) -> torch.Tensor:
     c, h, w = np.ogrid[:2, :height, :width]
     x = 0.5 + 0.5 * np.sin(0.11 * h + 0.07 * w + 1.3 * c)
     return torch.from_numpy(x.astype(np.float32))[None]
-
-
-def wave_convolution(
-    self: nn.Conv2d, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
-    """Do `nn.Conv2d._conv_forward` for one float64 image by Fourier transform along each row.
-
-    torch unrolls a 15 x 15 float64 convolution into a matrix of a gigabyte; this takes a third
-    of the time and agrees to 1e-11. Small kernels and depth-wise layers are left to torch.
-    """
-    c_out, c_in, k, _ = weight.shape
-    if self.groups > 1 or k < 7 or x.dtype != torch.float64 or x.shape[0] > 1:
-        stock: torch.Tensor = STOCK(self, x, weight, bias)
-        return stock
-    height, width = x.shape[-2:]
-    n = (width + k // 2 + 1) // 2 * 2  # long enough that nothing kept has wrapped around
-    padded = nn.functional.pad(x[0], (0, 0, k // 2, k // 2))
-    waves = torch.view_as_real(torch.fft.rfft(padded, n=n)).permute(2, 0, 3, 1).contiguous()
-    turn = torch.fft.rfft(torch.eye(n, dtype=x.dtype)[:k]).conj().T
-    basis, rows = torch.cat([turn.real, turn.imag]), weight.permute(2, 3, 0, 1).reshape(k, k, -1)
-    total = x.new_zeros(2, n // 2 + 1, c_out, 2 * height)
-    for r in range(k):
-        spectrum = (basis @ rows[r]).view(2, -1, c_out, c_in)
-        total += spectrum @ waves[..., r : r + height].reshape(-1, c_in, 2 * height)
-    (rr, ri), (ir, ii) = (part.chunk(2, -1) for part in total)
-    out: torch.Tensor = torch.fft.irfft(torch.complex(rr - ii, ri + ir).permute(1, 2, 0), n=n)
-    out = out.roll(k // 2, -1)[None, ..., :width].contiguous()
-    return out if bias is None else out + bias[:, None, None]
 
 
 def key_digest(shapes: Mapping[str, Sequence[int]]) -> str:

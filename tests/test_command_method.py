@@ -22,6 +22,8 @@ from fusion.generate import fuse_folder
 from fusion.pairs import ImagePair, list_pairs, read_rgb, write_png
 from fusion.programs import run_program
 from pipelines.chains import method_check
+from pipelines.digests import FileDigests
+from pipelines.facts import Facts
 from pipelines.specs import MethodSpec
 
 Program = Callable[..., str]
@@ -222,9 +224,12 @@ def test_an_image_without_a_run() -> None:
         load_method("command", command=PLACES).ready_image("a")
 
 
-def test_the_command_s_text_identifies_its_results() -> None:
+def test_the_command_s_text_identifies_its_results(tmp_path: Path) -> None:
+    facts = Facts(FileDigests(tmp_path / "digests.sqlite"))
     stages = [
-        method_check(MethodSpec(name="command", params={"command": f"fuse {PLACES} -{v}"}), None)
+        method_check(
+            MethodSpec(name="command", params={"command": f"fuse {PLACES} -{v}"}), None, facts
+        )
         for v in (1, 2)
     ]
     assert stages[0].key != stages[1].key

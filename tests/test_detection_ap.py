@@ -1,9 +1,12 @@
+import copy
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 
+from detection.ap import _precision as precision_array
 from detection.ap import average_precision, precision_recall
 from detection.datasets import Annotation, Box, coco_ground_truth
 from detection.pictures import draw_detections, match, overlap, plot_precision_recall
@@ -99,6 +102,92 @@ def test_bad_detections(bad, message):
 def test_no_images():
     with pytest.raises(InputError, match="no image"):
         average_precision(coco_ground_truth({}, CLASSES), [], CLASSES)
+
+
+def random_case(seed: int, *, images: int, objects: int, found: int, ties: bool = False) -> tuple:
+    """Ground truth of classes 1 and 2 of CLASSES, and detections near it, beside it, and tiny."""
+    rng = np.random.default_rng(seed)
+    annotations, detections = {}, []
+    for name in (f"{number:03d}" for number in range(images)):
+        corners = rng.uniform(0, 150, (rng.integers(0, objects + 1), 2))
+        sizes = rng.uniform(0.5, 50, corners.shape)
+        boxes = tuple(
+            Box(int(rng.integers(0, 2)), *map(float, (*corner, *(corner + size))))
+            for corner, size in zip(corners, sizes, strict=True)
+        )
+        annotations[name] = Annotation(200, 200, boxes)
+        for _ in range(rng.integers(0, found + 1)):
+            x, y, width, height = rng.uniform(0.01, 60, 4)
+            label = int(rng.integers(0, 3))
+            if boxes and rng.random() < 0.7:
+                box = boxes[rng.integers(len(boxes))]
+                label = box.label
+                x, y = box.x1 + rng.normal(0, 2), box.y1 + rng.normal(0, 2)
+                width, height = (box.x2 - box.x1) * 1.1, (box.y2 - box.y1) * 0.95
+            score = round(float(rng.random()), 1) if ties else float(rng.random())
+            detections.append(detection(label, [x, y, width, height], score, name))
+    rng.shuffle(detections)
+    return coco_ground_truth(annotations, CLASSES), detections
+
+
+def pycocotools_precision(ground_truth: dict, detections: list[dict]) -> np.ndarray:
+    """What the reference implementation, left as it comes, makes of the same detections."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    ids = {image["file_name"]: image["id"] for image in ground_truth["images"]}
+    rows = [
+        {**item, "id": n, "image_id": ids[item["image"]], "area": item["bbox"][2] * item["bbox"][3]}
+        for n, item in enumerate(detections, start=1)
+    ]
+    sides = []
+    for annotations in (ground_truth["annotations"], [{**row, "iscrowd": 0} for row in rows]):
+        coco = COCO()
+        coco.dataset = copy.deepcopy({**ground_truth, "annotations": annotations})
+        coco.createIndex()
+        sides.append(coco)
+    evaluation = COCOeval(*sides, iouType="bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation.eval["precision"][..., 0, -1]
+
+
+CASES = {
+    "usual": {"images": 12, "objects": 6, "found": 20},
+    "ties": {"images": 12, "objects": 6, "found": 20, "ties": True},
+    "crowded": {"images": 2, "objects": 30, "found": 600},  # over 100 of a class in an image
+    "crowded ties": {"images": 2, "objects": 30, "found": 600, "ties": True},
+    "nothing found": {"images": 4, "objects": 5, "found": 0},
+    "nothing to find": {"images": 4, "objects": 0, "found": 9},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_whole_precision_is_that_of_pycocotools(case):
+    for seed in range(8):
+        ground_truth, found = random_case(seed, **CASES[case])
+        before = copy.deepcopy(ground_truth)
+        ours = precision_array(ground_truth, found, CLASSES)
+        assert ground_truth == before
+        theirs = pycocotools_precision(ground_truth, found)
+        assert ours.shape == theirs.shape == (10, 101, 3)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9)
+        ap50 = average_precision(ground_truth, found, CLASSES).ap50
+        for k, name in enumerate(CLASSES):
+            present = theirs[0, :, k].min() > -1
+            assert math.isnan(ap50[name]) != present
+            assert not present or abs(ap50[name] - theirs[0, :, k].mean()) < 1e-9
+
+
+def test_the_random_cases_are_hard():
+    """The comparison above means nothing unless its cases have what it is about."""
+    ground_truth, found = random_case(0, **CASES["crowded ties"])
+    counts = Counter((item["image"], item["category_id"]) for item in found)
+    assert max(counts.values()) > 100
+    assert len({item["score"] for item in found}) <= 11
+    scores = average_precision(ground_truth, found, CLASSES)
+    assert 0.1 < scores.map50 < 0.99
+    assert math.isnan(scores.ap50["car"])
 
 
 def test_precision_recall_curve(tmp_path):

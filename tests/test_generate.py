@@ -3,12 +3,14 @@
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from fusion import generate, load_method
+from fusion.batches import LOOK_AHEAD, batches
 from fusion.errors import InputError
 from fusion.generate import FuseSummary, fuse_folder
 from fusion.method import FusionMethod
@@ -96,9 +98,7 @@ def test_values_are_clamped_then_rounded() -> None:
     assert fused.reshape(-1)[:5].tolist() == [128, 0, 255, 128, 0]
 
 
-def test_batches_hold_equal_sizes_and_keep_the_order(
-    pairs: list[ImagePair], tmp_path: Path
-) -> None:
+def test_batches_hold_equal_sizes(pairs: list[ImagePair], tmp_path: Path) -> None:
     shapes: list[tuple[int, ...]] = []
 
     class Recording(FusionMethod):
@@ -108,8 +108,100 @@ def test_batches_hold_equal_sizes_and_keep_the_order(
             return visible
 
     fuse_folder(Recording(), pairs, tmp_path / "out", batch=2)
-    want = [(2, 1, 12, 16), (1, 1, 12, 16), (1, 1, 9, 11), (2, 1, 12, 16)]
-    assert shapes == want
+    # The smaller p3 waits for one of its size while p2 and p4 go together.
+    assert shapes == [(2, 1, 12, 16), (2, 1, 12, 16), (1, 1, 9, 11), (1, 1, 12, 16)]
+
+
+def test_alternating_sizes_share_batches_and_wait_only_a_little() -> None:
+    items = [("a" if i % 2 else "b", i) for i in range(12)]
+    groups = list(batches(iter(items), 3, lambda item: item[0]))
+    assert [len(group) for group in groups] == [3, 3, 3, 3]
+    assert all(len({key for key, _ in group}) == 1 for group in groups)
+    taken: list[int] = []
+    different = (taken.append(i) or i for i in range(100))
+    lazily = batches(different, 3, lambda i: i)
+    assert next(lazily) == [0]  # the one that has waited longest
+    assert taken == list(range(LOOK_AHEAD * 3))
+    assert [i for group in lazily for i in group] == list(range(1, 100))
+
+
+def test_alternating_sizes_are_written_under_their_names(
+    pairs: list[ImagePair], tmp_path: Path
+) -> None:
+    mixed = [pairs[i] for i in (0, 3, 1, 5, 2, 4)]
+    for batch in (1, 3):
+        fuse_folder(load_method("maximum"), mixed, tmp_path / str(batch), batch=batch)
+    for name in names(tmp_path / "1"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+def old_pixels(pair: ImagePair) -> np.ndarray:
+    """What `maximum` wrote before reading and colouring were made fast: RGB."""
+    infrared, visible = (cv2.imread(str(path)) for path in (pair.infrared, pair.visible))
+    rgb = cv2.cvtColor(visible, cv2.COLOR_BGR2RGB)
+    first = cv2.cvtColor(infrared, cv2.COLOR_BGR2YCrCb)[..., 0]
+    ycrcb = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
+    ycrcb[..., 0] = np.maximum(first, ycrcb[..., 0])
+    if all(np.array_equal(rgb[..., 0], rgb[..., i]) for i in (1, 2)):
+        return np.repeat(ycrcb[..., :1], 3, axis=2)
+    return cv2.cvtColor(ycrcb, cv2.COLOR_YCrCb2RGB)
+
+
+def test_pixels_are_those_of_the_plain_conversions(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for folder in ("ir", "vi"):
+        (tmp_path / folder).mkdir()
+    gray, colour = (rng.integers(0, 256, (37, 53, *c), dtype=np.uint8) for c in ((), (3,)))
+    stored = {"gray": gray, "gray3": np.dstack([gray] * 3), "colour": colour}
+    for first, infrared in stored.items():
+        for second, visible in stored.items():
+            write_png(tmp_path / "ir" / f"{first}-{second}.png", infrared)
+            write_png(tmp_path / "vi" / f"{first}-{second}.png", visible[::-1].copy())
+    pairs = list_pairs(tmp_path / "ir", tmp_path / "vi")
+    fuse_folder(load_method("maximum"), pairs, tmp_path / "out")
+    for pair in pairs:
+        written = read_rgb(tmp_path / "out" / f"{pair.name}.png")
+        assert np.array_equal(written, old_pixels(pair)), pair.name
+
+
+def test_light_methods_run_on_one_thread_and_give_the_others_back(
+    pairs: list[ImagePair], tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    class Counting(FusionMethod):
+        def __init__(self, weights: int) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(weights))
+
+        def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+            seen.append(torch.get_num_threads())
+            assert cv2.getNumThreads() == 1
+            return visible
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(2)
+    cv2.setNumThreads(2)
+    try:
+        for weights in (generate.LIGHT - 1, generate.LIGHT):
+            fuse_folder(Counting(weights), pairs[:1], tmp_path / "out")
+        assert seen == [1, 2]
+        with pytest.raises(InputError):
+            fuse_folder(Broken("nan"), pairs, tmp_path / "out")
+        assert (torch.get_num_threads(), cv2.getNumThreads()) == (2, 2)
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+
+
+def test_half_precision_is_no_nan() -> None:
+    class Half(FusionMethod):
+        def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+            return torch.ones_like(visible, dtype=torch.float16)
+
+    image = np.zeros((1, 300, 300), np.uint8)  # adds up to more than float16 holds
+    fused = generate.fuse_images(Half(), image, image, torch.device("cpu"))
+    assert (fused == 255).all()
 
 
 def test_gray_output_has_no_chroma(pairs: list[ImagePair], tmp_path: Path) -> None:

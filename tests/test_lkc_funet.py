@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from golden_tools import fill, wave_convolution
+from golden_tools import fill
 from torch import Tensor, nn
 
 from fusion.errors import InputError
@@ -235,12 +235,3 @@ def test_mpafm_gives_the_channel_path_to_the_feature_its_roles_name() -> None:
 def test_network_needs_its_multiple_of_four_which_the_method_pads() -> None:
     with torch.no_grad(), pytest.raises(RuntimeError):
         FusionUNet(Design(**SMALL))(torch.zeros(1, 2, 6, 7))
-
-
-@pytest.mark.parametrize(("kernel", "bias"), [(7, True), (9, False)])
-def test_wave_convolution_of_the_tests_is_a_convolution(kernel: int, bias: bool) -> None:
-    layer = nn.Conv2d(3, 4, kernel, padding=kernel // 2, bias=bias).double()
-    x = _batch(5, 3, 9 * 7).double().view(1, 3, 9, 7)
-    with torch.no_grad():
-        got = wave_convolution(layer, x, layer.weight, layer.bias)
-        torch.testing.assert_close(got, layer(x), atol=1e-12, rtol=0)

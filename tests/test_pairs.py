@@ -10,13 +10,16 @@ from fusion.errors import InputError
 from fusion.pairs import (
     ImagePair,
     check_same_size,
+    from_ycrcb,
     is_gray,
     list_images,
     list_pairs,
     luminance,
     read_gray,
+    read_image,
     read_rgb,
     reattach_chroma,
+    split_luminance,
     write_png,
 )
 
@@ -94,6 +97,38 @@ def test_png_round_trip_keeps_every_pixel(tmp_path: Path) -> None:
         read = read_rgb if written.ndim == 3 else read_gray
         assert np.array_equal(read(tmp_path / f"{name}.png"), written)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["gray.png", "rgb.png"]
+
+
+def test_images_are_read_as_they_are_stored(tmp_path: Path) -> None:
+    for name, written in (("rgb", image(1, 9, 11, 3)), ("gray", image(2, 9, 11))):
+        write_png(tmp_path / f"{name}.png", written)
+        assert np.array_equal(read_image(tmp_path / f"{name}.png"), written)
+
+
+def test_one_coloured_pixel_is_colour() -> None:
+    rgb = np.repeat(image(12, 40, 7, 1), 3, axis=2)
+    assert is_gray(rgb)
+    assert is_gray(rgb[..., 0])
+    for channel in range(3):
+        for row in (0, 33):  # among the rows looked at first, and not
+            other = rgb.copy()
+            other[row, 2, channel] ^= 1
+            assert not is_gray(other)
+
+
+def test_luminance_is_split_off_and_put_back() -> None:
+    rgb = image(13, 20, 30, 3)
+    y, ycrcb = split_luminance(rgb)
+    assert ycrcb is not None
+    assert np.array_equal(ycrcb, cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb))
+    assert np.array_equal(y, luminance(rgb))
+    fused = image(14, 20, 30)
+    assert np.array_equal(from_ycrcb(fused, ycrcb), reattach_chroma(fused, rgb))
+    gray = image(15, 20, 30)
+    for stored in (gray, np.dstack([gray] * 3)):
+        y, none = split_luminance(stored)
+        assert none is None
+        assert np.array_equal(y, gray)
 
 
 def test_alpha_is_dropped(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from PIL import Image
 from fusion import registry
 from fusion.errors import InputError
 from fusion.pairs import write_png
-from pipelines import cli, runner
+from pipelines import cli, facts, runner
+from pipelines.data import Dataset, inspect
 from pipelines.devices import Slot
+from pipelines.digests import code_digest
 from pipelines.jobs import Job
 from pipelines.loading import load_experiment
 from pipelines.plan import Plan, Planner, make_plan
@@ -296,6 +298,39 @@ def test_a_bad_dataset_blocks_its_own_cells_only(
         "average / segmentation / seed 0",
         "visible / segmentation / seed 0",
     ]
+
+
+def test_more_cells_look_up_no_more_facts(
+    plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def counted(module: str) -> str:
+        seen.append(module)
+        return code_digest(module)
+
+    monkeypatch.setattr(facts, "code_digest", counted)
+    made = plan(methods=["average", "maximum"], seeds=[0, 1, 2])
+    assert len(made.cells) == 12
+    assert sorted(seen) == ["fusion.methods.average", "fusion.methods.maximum"]
+
+
+def test_a_bad_dataset_is_looked_through_once(
+    plan: Callable[..., Plan], scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first(scenes / "m3fd" / "Vis").write_bytes(b"no image")
+    looks: list[str] = []
+
+    def counted(dataset: Dataset, progress: Any = None) -> Any:
+        looks.append(dataset.spec.name)
+        return inspect(dataset, progress)
+
+    monkeypatch.setattr("pipelines.data.inspect", counted)
+    made = plan(root=scenes, seeds=[0, 1, 2], segmentation=None)
+    assert looks == ["boxes"]
+    assert len(made.blocked) == 3
+    (why,) = {why for _, why in made.blocked}
+    assert "cannot be read as an image" in why
 
 
 def test_keys_do_not_depend_on_where_the_data_lies(

@@ -104,6 +104,37 @@ def test_batches_cover_the_split_and_never_hold_one_image() -> None:
     assert len(orders) == 4
 
 
+def test_a_split_beyond_the_budget_is_kept_in_a_file_and_trains_alike(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within = data.train(tmp_path / "memory")
+    monkeypatch.setattr(samples, "MEMORY_BUDGET", 100)
+    folder = tmp_path / "file"
+    read = samples.read_split("train", data.images, data.masks, data.splits, 3, TINY, folder)
+    assert isinstance(read.images, np.memmap)
+    assert read.images.shape == (5, 32, 32, 3)
+    assert list(folder.iterdir()) == []  # the file has no name that could be left behind
+    assert same(within.weights, data.train(folder).weights)
+
+
+def test_ahead_keeps_order_computes_one_early_and_passes_errors_on() -> None:
+    done: list[int] = []
+
+    def double(number: int) -> int:
+        done.append(number)
+        return 10 // number
+
+    results = samples.ahead(double, [5, 2, 1, 0, 7])
+    assert next(results) == 2
+    assert done[0] == 5
+    assert set(done) <= {5, 2}
+    assert [next(results), next(results)] == [5, 10]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert list(samples.ahead(double, [])) == []
+    assert list(samples.ahead(double, [5])) == [2]
+
+
 def test_augmentation_depends_on_its_seed_alone() -> None:
     augment = samples.augmentation(TINY)
     rng = np.random.default_rng(0)

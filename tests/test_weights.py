@@ -22,7 +22,9 @@ from fusion.method import FusionMethod
 from fusion.weights import choose_published, digests_of, find_published, place_of, weights_home
 from fusion.weights_list import PUBLISHED, Published, WeightFile
 from pipelines import cli
-from pipelines.chains import method_checkpoint
+from pipelines.chains import weights_digest
+from pipelines.digests import FileDigests
+from pipelines.facts import Facts
 from pipelines.specs import MethodSpec
 
 BODY = bytes(range(256)) * 1000
@@ -281,36 +283,36 @@ def test_load_method_takes_published_weights(published: Published, tmp_path: Pat
         load_method("lkc_funet", "published:small")
 
 
+def digest_of(spec: MethodSpec, given: Path, tmp_path: Path) -> str:
+    return weights_digest(spec, given, Facts(FileDigests(tmp_path / "digests.sqlite")))
+
+
 def test_an_experiment_names_published_weights(published: Published, tmp_path: Path) -> None:
     spec = MethodSpec(name="lkc_funet", checkpoint="published:small", params={"preset": "tiny"})
     with pytest.raises(InputError, match="get it with `fuse-then weights fetch lkc_funet/small`"):
-        method_checkpoint(spec, Path(spec.checkpoint))
+        digest_of(spec, Path(spec.checkpoint), tmp_path)
     place = place_of(published)
     place.parent.mkdir(parents=True)
     place.write_bytes((tmp_path / "tiny.pth").read_bytes())
-    assert method_checkpoint(spec, Path(spec.checkpoint)) == (
-        published.files[0].sha256,
-        "published:small",
-    )
+    want = published.files[0].sha256
+    assert digest_of(spec, Path(spec.checkpoint), tmp_path) == want
     by_preset = MethodSpec(name="lkc_funet", checkpoint="published", params={"preset": "tiny"})
-    assert method_checkpoint(by_preset, Path("published")) == (
-        published.files[0].sha256,
-        "published",
-    )
+    assert digest_of(by_preset, Path("published"), tmp_path) == want
 
 
 def test_an_experiment_names_a_folder_of_weights(tmp_path: Path) -> None:
-    (tmp_path / "first.pth").write_bytes(b"1")
-    spec = MethodSpec(name="segmif", checkpoint=tmp_path)
-    before, local = method_checkpoint(spec, Path(spec.checkpoint))
-    assert local == str(tmp_path)
-    assert method_checkpoint(spec, Path(spec.checkpoint)) == (before, local)
-    (tmp_path / "first.pth").write_bytes(b"2")
-    changed, _ = method_checkpoint(spec, Path(spec.checkpoint))
-    (tmp_path / "second.pth").write_bytes(b"2")
-    assert len({before, changed, method_checkpoint(spec, Path(spec.checkpoint))[0]}) == 3
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "first.pth").write_bytes(b"1")
+    spec = MethodSpec(name="segmif", checkpoint=folder)
+    before = digest_of(spec, folder, tmp_path)
+    assert digest_of(spec, folder, tmp_path) == before
+    (folder / "first.pth").write_bytes(b"22")
+    changed = digest_of(spec, folder, tmp_path)
+    (folder / "second.pth").write_bytes(b"2")
+    assert len({before, changed, digest_of(spec, folder, tmp_path)}) == 3
     with pytest.raises(InputError, match=r'none of "segmif\.checkpoint" does not exist'):
-        method_checkpoint(spec, tmp_path / "none")
+        digest_of(spec, tmp_path / "none", tmp_path)
 
 
 def test_commands(

@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fusion.layers.large_kernel import LargeKernelConv2d
+
 BodyNorm = Literal["gn", "bn", "none"]
 
 
@@ -23,9 +25,33 @@ def make_dropout(rate: float) -> nn.Module:
     return nn.Dropout(rate) if rate > 0 else nn.Identity()
 
 
+def relu_after(norm: nn.Module) -> nn.ReLU:
+    """Return a ReLU that writes over its input, unless `norm` passes its own input on."""
+    return nn.ReLU(inplace=not isinstance(norm, nn.Identity))
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` of 1 x 1 kernels as the matrix product it is where channels come last.
+
+    With one thread torch takes a path for it that runs at half the speed of a product.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - Conv2d's name
+        """Map B x C x H x W to B x O x H x W."""
+        if input.device.type != "cpu" or not _channels_last(input):
+            return super().forward(input)
+        last = nn.functional.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return last.permute(0, 3, 1, 2)
+
+
+def _channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last)
+
+
 def conv(c_in: int, c_out: int, kernel: int, bias: bool = True) -> nn.Conv2d:
     """Return a dense stride-1 convolution, kernel x kernel, zero-padded to keep the size."""
-    return nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=bias)
+    layer = {1: PointwiseConv2d, 3: nn.Conv2d}.get(kernel, LargeKernelConv2d)
+    return layer(c_in, c_out, kernel, padding=kernel // 2, bias=bias)
 
 
 class Block(nn.Module):
@@ -34,7 +60,7 @@ class Block(nn.Module):
     def __init__(self, norm: nn.Module, c_in: int, c_out: int, kernel: int, dropout: float):
         super().__init__()
         self.block = nn.Sequential(
-            norm, nn.ReLU(), make_dropout(dropout), conv(c_in, c_out, kernel)
+            norm, relu_after(norm), make_dropout(dropout), conv(c_in, c_out, kernel)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,7 +119,7 @@ class DropPath(nn.Module):
 def _conv_bn(convolution: nn.Conv2d, norm: nn.Module, relu: bool = False) -> nn.Sequential:
     # Checkpoints call every norm here "bn", whatever its kind.
     parts: list[tuple[str, nn.Module]] = [("conv", convolution), ("bn", norm)]
-    return nn.Sequential(OrderedDict([*parts, ("relu", nn.ReLU())] if relu else parts))
+    return nn.Sequential(OrderedDict([*parts, ("relu", relu_after(norm))] if relu else parts))
 
 
 class _DepthwiseResidual(nn.Module):
@@ -102,13 +128,14 @@ class _DepthwiseResidual(nn.Module):
     def __init__(self, width: int, kernel: int, norm: BodyNorm, drop_path: float):
         super().__init__()
         inner = width + width // 2
-        depthwise = nn.Conv2d(inner, inner, kernel, padding=kernel // 2, groups=inner, bias=False)
+        depthwise = LargeKernelConv2d(
+            inner, inner, kernel, padding=kernel // 2, groups=inner, bias=False
+        )
         self.pw1 = _conv_bn(conv(width, inner, 1, bias=False), make_norm(norm, inner, 1), relu=True)
         self.pw2 = _conv_bn(conv(inner, width, 1, bias=False), make_norm(norm, width, 1))
-        self.large_kernel = nn.Sequential(
-            OrderedDict(lkb_origin=_conv_bn(depthwise, make_norm(norm, inner, 1)))
-        )
-        self.lk_nonlinear = nn.ReLU()
+        wide_norm = make_norm(norm, inner, 1)
+        self.large_kernel = nn.Sequential(OrderedDict(lkb_origin=_conv_bn(depthwise, wide_norm)))
+        self.lk_nonlinear = relu_after(wide_norm)
         self.prelkb_bn = make_norm(norm, width, 1)
         self.drop_path = DropPath(drop_path)
 

@@ -20,6 +20,7 @@ from fusion.layers.lkc_blocks import (
     conv,
     make_dropout,
     make_norm,
+    relu_after,
 )
 from fusion.layers.mpafm import MPAFM, Concatenate, MpafmNorm, MpafmRoles
 
@@ -87,9 +88,10 @@ class FusionUNet(nn.Module):
         super().__init__()
         width, stem, (k1, k2, k3, k_mid) = design.width, design.stem, design.kernels
         self.init_conv = conv(2, stem, 3)
+        first = _init_norm(design)
         self.IN_conv = nn.Sequential(
-            _init_norm(design),
-            nn.ReLU(),
+            first,
+            relu_after(first),
             make_dropout(design.dropout),
             conv(stem, width, design.init_kernel),
         )

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fusion.layers.lkc_blocks import conv
+
 MpafmNorm = Literal["bn", "none"]
 MpafmRoles = Literal["enc_dec", "dec_enc"]
 
@@ -67,10 +69,10 @@ class MPAFM(nn.Module):
         super().__init__()
         self.roles, self.residual = roles, residual
         self.multi = _MultiAttention(width, norm)
-        self.selection = nn.Conv2d(width, 2, 1)
-        self.proj = nn.Conv2d(width, width, 1)
+        self.selection = conv(width, 2, 1)
+        self.proj = conv(width, width, 1)
         self.bn = _norm(norm, width)
-        self.conv_block = nn.Sequential(nn.Conv2d(width, 2 * width, 1))
+        self.conv_block = nn.Sequential(conv(width, 2 * width, 1))
 
     def forward(self, decoder: Tensor, encoder: Tensor) -> Tensor:
         """Return the joined features, B x 2C x H x W."""

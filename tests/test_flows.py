@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prefect.client.schemas import State
+from prefect.client.schemas.objects import StateType
+from prefect.states import Completed, Failed
+
+from pipelines.flows import _failure
+
+
+class Future:
+    """What Prefect's future does: before `wait` it tells what the server has heard so far."""
+
+    def __init__(self, heard: State, ended: State) -> None:
+        self.state, self._ended = heard, ended
+
+    def wait(self) -> None:
+        self.state = self._ended
+
+    def result(self, raise_on_failure: bool) -> Any:
+        assert not raise_on_failure
+        return self.state.data
+
+
+RUNNING: State = State(type=StateType.RUNNING)
+BLOCKED: State = State(type=StateType.PENDING, name="NotReady")
+
+
+@pytest.mark.parametrize(
+    ("ended", "why"),
+    [
+        (Failed(data=ValueError("no memory")), "no memory"),
+        (Failed(message="crashed", data=None), "crashed"),
+        (Completed(), None),
+        (BLOCKED, None),
+    ],
+)
+def test_a_failure_is_known_though_the_server_has_not_heard_of_it(
+    ended: State, why: str | None
+) -> None:
+    assert _failure(Future(RUNNING, ended)) == why  # type: ignore[arg-type]
