@@ -10,7 +10,7 @@ from fusion.weights import choose_published, is_word, ready
 from pipelines.data import Dataset
 from pipelines.digests import derive_seed, digest
 from pipelines.facts import Facts
-from pipelines.specs import DetectionSpec, MethodSpec, SegmentationSpec
+from pipelines.specs import DetectionSpec, MethodSpec, ScoringSpec, SegmentationSpec
 from pipelines.stages import KINDS
 from pipelines.store import Stage
 
@@ -44,8 +44,8 @@ def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:
     return stage_of("check_method", facts, local=local)
 
 
-Chain = tuple[Stage | None, tuple[Stage, Stage]]
-"""The check to pass first, if any, and the stages of training and testing."""
+Chain = tuple[Stage | None, tuple[Stage, ...]]
+"""The check to pass first, if any, and the stages of training, where there is one, and testing."""
 
 
 def detector_chain(
@@ -83,6 +83,19 @@ def segmenter_chain(
     training = stage_of("train_segmenter", facts, inputs, {**local_of(dataset), **local})
     final = stage_of("segment", {}, {"segmenter": training, **inputs}, local_of(dataset))
     return stage_of("check_segmenter", network_facts, local=local), (training, final)
+
+
+def scoring_chain(
+    spec: ScoringSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset, known: Facts
+) -> Chain:
+    """Return the chain of stages from fused images to quality metrics, which draw no lots."""
+    facts = {
+        "metrics": list(spec.metrics),
+        "convention": spec.convention,
+        "code": known.module("fusion.quality"),
+    }
+    inputs = {"fused": fused, "index": index}
+    return None, (stage_of("score", facts, inputs, local_of(dataset)),)
 
 
 def _start(path: Path | None, key: str, known: Facts) -> tuple[str, dict[str, Any]] | None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from fusion.errors import InputError
 from pipelines.worker import StageFailed
@@ -37,8 +38,10 @@ def parser() -> argparse.ArgumentParser:
     from pipelines import (
         commands,
         commands_data,
+        commands_explain,
         commands_fusion,
         commands_profile,
+        commands_score,
         commands_weights,
     )
 
@@ -51,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     for name, text in (
-        ("compare", "fuse, detect and segment: both tables of an experiment"),
+        ("compare", "fuse, detect, segment and score: all tables of an experiment"),
         ("detect", "the detection table of an experiment"),
         ("segment", "the segmentation table of an experiment"),
         ("train-fusion", "train the fusion networks of an experiment"),
@@ -59,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
         made = command(name, commands.run_flow, text)
         made.set_defaults(flow=name)
         _experiment(made)
-        made.add_argument("--devices", help="cpu, or cuda:0,cuda:1 (default: what is there)")
-        made.add_argument("--jobs", type=int, help="trainings at once on the processor (default 2)")
+        _work(made)
+    _score(command("score", commands_score.score, "the quality of fused images, by metrics"))
     _experiment(command("plan", commands.plan, "each stage: cached, to run or blocked, and why"))
     table = command("table", commands.table, "the tables from whatever is finished")
     _experiment(table)
@@ -69,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     methods = command("methods", commands_fusion.methods, "list the fusion methods")
     methods.add_argument("--json", action="store_true", help="as JSON")
     _profile(command("profile", commands_profile.profile, "parameters, time and memory of methods"))
+    _explain(command("explain", commands_explain.explain, "how feature maps repeat each other"))
+    _sheet(command("sheet", commands_explain.sheet, "fused images side by side, with a zoom"))
     _weights(command("weights", commands_weights.weights_list, "the authors' published weights"))
     _data(command("data", commands_data.data_verify, "look at a dataset before using it"))
     return top
@@ -80,10 +85,30 @@ DESCRIPTION = (
 )
 
 
-def _experiment(made: argparse.ArgumentParser) -> None:
-    made.add_argument("experiment", help="EXPERIMENT.yaml, or the name of a shipped one")
+def _experiment(made: argparse.ArgumentParser, nargs: Literal["?"] | None = None) -> None:
+    text = "EXPERIMENT.yaml, or the name of a shipped one"
+    made.add_argument("experiment", nargs=nargs, help=text)
     made.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
     _store(made)
+
+
+def _work(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--devices", help="cpu, or cuda:0,cuda:1 (default: what is there)")
+    made.add_argument("--jobs", type=int, help="trainings at once on the processor (default 2)")
+
+
+def _score(made: argparse.ArgumentParser) -> None:
+    _experiment(made, nargs="?")
+    _work(made)
+    made.set_defaults(flow="score")
+    folders = made.add_argument_group("without an experiment", "score folders, matched by stem")
+    for name in ("infrared", "visible", "fused"):
+        folders.add_argument(f"--{name}", metavar="DIR")
+    folders.add_argument("--convention", choices=("paper", "released"), help="(default: paper)")
+    folders.add_argument("--metrics", nargs="+", metavar="NAME", help="(default: all twelve)")
+    folders.add_argument("--json", metavar="FILE", help="means, intervals, counts")
+    folders.add_argument("--per-image", metavar="CSV", help="one line an image")
+    folders.add_argument("--device", default="cpu")
 
 
 def _store(made: argparse.ArgumentParser) -> None:
@@ -110,6 +135,28 @@ def _profile(made: argparse.ArgumentParser) -> None:
     made.add_argument("--json", metavar="FILE", help="write the numbers there, too")
     made.add_argument("--scores", metavar="FILE", help='draw time against {"METHOD": mean rank}')
     made.add_argument("--plot", metavar="FILE", default="speed-rank.png", help="where to draw it")
+
+
+def _explain(made: argparse.ArgumentParser) -> None:
+    made.add_argument("method", help="NAME or NAME/PRESET, see fuse-then methods")
+    made.add_argument("--infrared", required=True, metavar="FILE")
+    made.add_argument("--visible", required=True, metavar="FILE")
+    made.add_argument("--layer", nargs="+", metavar="NAME", help="(default: four, first to last)")
+    made.add_argument("--checkpoint", metavar="FILE", help="trained weights, or published")
+    made.add_argument("--set", action="append", default=[], metavar="K=V", help="a parameter")
+    made.add_argument("--patch", type=int, default=8, metavar="N", help="in feature map positions")
+    made.add_argument("--out", metavar="FILE.png", help="(default: explain-METHOD.png)")
+    made.add_argument("--device", default="cpu")
+
+
+def _sheet(made: argparse.ArgumentParser) -> None:
+    made.add_argument("fused", nargs="+", metavar="NAME=DIR", help="a column of fused images")
+    made.add_argument("--infrared", required=True, metavar="DIR")
+    made.add_argument("--visible", required=True, metavar="DIR")
+    made.add_argument("--out", required=True, metavar="FILE")
+    made.add_argument("--pairs", default="6", metavar="N|NAME,NAME", help="how many, or which")
+    made.add_argument("--sources", default="infrared,visible", metavar="A,B", help="their captions")
+    made.add_argument("--zoom", type=float, default=4, metavar="X", help="how much (0: no box)")
 
 
 def _weights(made: argparse.ArgumentParser) -> None:

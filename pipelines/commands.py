@@ -9,11 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fusion.errors import InputError
+
 if TYPE_CHECKING:
     from pipelines.plan import Plan
     from pipelines.specs import Task
     from pipelines.store import Store
 # Every import below costs seconds somewhere; a command pays only for its own.
+
+TASK_OF: dict[str, Task] = {"detect": "detection", "segment": "segmentation", "score": "scoring"}
+"""The flows that do one task alone."""
 
 
 def run_flow(options: argparse.Namespace) -> int:
@@ -22,7 +27,10 @@ def run_flow(options: argparse.Namespace) -> int:
     from pipelines.loading import load_experiment, parse_overrides
 
     overrides = parse_overrides(options.set)
-    load_experiment(options.experiment, overrides)  # a wrong key is told before Prefect starts
+    # What is wrong with the experiment is told before Prefect starts.
+    spec, task = load_experiment(options.experiment, overrides), TASK_OF.get(options.flow)
+    if task is not None and getattr(spec, task) is None:
+        raise InputError(f'The experiment "{spec.name}" has no {task}; give it one, or compare.')
     quiet_environment()
     from pipelines.server import prefect_server
     from pipelines.worker import StageFailed
@@ -51,6 +59,7 @@ def _flow(name: str) -> Callable[..., str]:
         "compare": flows.compare,
         "detect": flows.fuse_then_detect,
         "segment": flows.fuse_then_segment,
+        "score": flows.fuse_then_score,
         "train-fusion": flows.train_fusion,
     }
     return known[name]
@@ -59,8 +68,7 @@ def _flow(name: str) -> Callable[..., str]:
 def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from pipelines.specs import TASKS
 
-    only: dict[str, tuple[Task, ...]] = {"detect": ("detection",), "segment": ("segmentation",)}
-    chosen = only.get(options.flow, TASKS)
+    chosen = (TASK_OF[options.flow],) if options.flow in TASK_OF else TASKS
     plan, store = _plan(options, overrides, chosen)
     _show(plan, store, chosen, "text")
     print(f"\nPictures    {_pictures(plan, store)}")
@@ -78,7 +86,10 @@ def _where_tracked(store: Store) -> str:
 
 
 def _pictures(plan: Plan, store: Store) -> str:
-    """Gather the cells' sample pictures in one folder under readable names."""
+    """Gather the cells' sample pictures in one folder under readable names; draw the ranks."""
+    from pipelines.ranks import write_ranks
+    from pipelines.tables import experiment_tables
+
     folder = store.root / "results" / plan.experiment.name
     folder.mkdir(parents=True, exist_ok=True)
     for cell in plan.cells:
@@ -89,6 +100,8 @@ def _pictures(plan: Plan, store: Store) -> str:
                 target = folder / f"{row}-{stage.kind}{seed}-{path.name}"
                 target.unlink(missing_ok=True)
                 target.symlink_to(path)
+    for table in experiment_tables(plan, store, ("scoring",)):
+        write_ranks(table, folder)
     return str(folder)
 
 
@@ -99,18 +112,19 @@ def _drawn(folder: Path) -> list[Path]:
 def _plan(
     options: argparse.Namespace,
     overrides: dict[str, Any],
-    tasks: tuple[Task, ...] = ("detection", "segmentation"),
+    tasks: tuple[Task, ...] | None = None,
 ) -> tuple[Plan, Store]:
     from pipelines.console import Screen
     from pipelines.loading import load_experiment
     from pipelines.plan import make_plan
+    from pipelines.specs import TASKS
     from pipelines.store import open_store
 
     spec = load_experiment(options.experiment, overrides)
     store = open_store(options.store)
     screen = Screen()
     with screen.live():
-        plan = make_plan(spec, store, tasks, screen.reporter())
+        plan = make_plan(spec, store, tasks or TASKS, screen.reporter())
     return plan, store
 
 

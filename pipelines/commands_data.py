@@ -35,7 +35,7 @@ def data_verify(options: argparse.Namespace) -> int:
     for split, names in dataset.splits.items():
         classes = found.histogram.get(split, Counter())
         counts = ", ".join(f"{name} {classes.get(name, 0)}" for name in spec.classes)
-        print(f"{split:8}  {len(names)} pairs; {counts}")
+        print(f"{split:8}  {len(names)} pairs{f'; {counts}' if counts else ''}")
     print(f"pairs     {dataset.pairs_digest(store.digests)}")
     if dataset.labels:
         print(f"labels    {dataset.labels_digest(store.digests)}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,15 @@ class Dataset:
         known = digests.of(self.labels.values())
         return names_digest({name: known[path] for name, path in self.labels.items()})
 
+    @property
+    def test(self) -> tuple[str, ...]:
+        """The names of the test split; without a split, all."""
+        return self.splits["test"] if self.splits else tuple(self.pairs)
+
+    def part_of(self, name: str) -> str:
+        """Return the part of the dataset that a pair comes from, "" when there are no parts."""
+        return name.partition("-")[0] if self.spec.parts else ""
+
     def split_digest(self) -> str:
         """Return the digest of which name is in which split."""
         return digest({name: sorted(names) for name, names in self.splits.items()})
@@ -59,15 +68,15 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
     """
     root = _root(spec)
     if not spec.comes_split:
-        pairs = {pair.name: pair for pair in list_pairs(root / spec.infrared, root / spec.visible)}
+        pairs = _pairs(spec, root, "")
         labels = _labels(spec, root / spec.labels, pairs) if spec.labels else {}
         return Dataset(spec, pairs, labels, _read_split(spec, pairs))
     pairs, labels, splits = {}, {}, {}
     for split in SPLITS:
-        folders = [root / _in_split(f, split) for f in (spec.infrared, spec.visible)]
+        folders = [root / folder for both in _sources(spec, split).values() for folder in both]
         if split == "val" and not any(folder.exists() for folder in folders):
             continue
-        found = {pair.name: pair for pair in list_pairs(*folders)}
+        found = _pairs(spec, root, split)
         twice = sorted(found.keys() & pairs.keys())
         if twice:
             raise InputError(
@@ -77,8 +86,37 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
         pairs |= found
         splits[split] = tuple(found)
         if spec.labels:
-            labels |= _labels(spec, root / _in_split(spec.labels, split), found)
+            labels |= _labels(spec, root / spec.labels.replace("{split}", split), found)
     return Dataset(spec, pairs, labels, splits)
+
+
+def _pairs(spec: DatasetSpec, root: Path, split: str) -> dict[str, ImagePair]:
+    """Return the pairs of a split by name, with the parts of the dataset put together."""
+    found = {}
+    for part, (infrared, visible) in _sources(spec, split).items():
+        for pair in list_pairs(root / infrared, root / visible):
+            name = f"{part}-{pair.name}" if part else pair.name
+            found[name] = replace(pair, name=name)
+    return found
+
+
+def _sources(spec: DatasetSpec, split: str) -> dict[str, tuple[str, str]]:
+    """Return the folders of infrared and visible images of a split by part, "" without parts."""
+    # Not str.format: other braces in a folder's name are part of it.
+    infrared, visible = (f.replace("{split}", split) for f in (spec.infrared, spec.visible))
+    return {
+        part: (infrared.replace("{part}", part), visible.replace("{part}", part))
+        for part in spec.parts or ("",)
+    }
+
+
+def _folders(spec: DatasetSpec, split: str) -> Iterator[tuple[str, str]]:
+    """Yield every folder of a split, and what its files are called."""
+    for folders in _sources(spec, split).values():
+        yield from ((folder, "*.png") for folder in folders)
+    if spec.labels:
+        suffix = {"m3fd": "*.xml", "yolo": "*.txt", "msrs": "*.png"}[spec.layout]
+        yield spec.labels.replace("{split}", split), suffix
 
 
 def _root(spec: DatasetSpec) -> Path:
@@ -90,12 +128,11 @@ def _root(spec: DatasetSpec) -> Path:
             f'The root of dataset "{spec.name}", {where}, does not exist; put the data there'
             f"{source} or give another root. Expected:\n{expected_tree(spec)}"
         )
-    for folder in (spec.infrared, spec.visible, spec.labels):
-        place = root / _in_split(folder, "train") if folder else root
-        if not place.is_dir():
+    for folder, _ in _folders(spec, "train"):
+        if not (root / folder).is_dir():
             raise InputError(
-                f'The dataset "{spec.name}" has no folder {place}; put it there or name the folder '
-                f"in the dataset's YAML. Expected:\n{expected_tree(spec)}"
+                f'The dataset "{spec.name}" has no folder {root / folder}; put it there or name '
+                f"the folder in the dataset's YAML. Expected:\n{expected_tree(spec)}"
             )
     return root
 
@@ -103,22 +140,8 @@ def _root(spec: DatasetSpec) -> Path:
 def expected_tree(spec: DatasetSpec) -> str:
     """Return the folders that `spec` expects, a line each."""
     splits = ("train", "test") if spec.comes_split else ("",)
-    suffix = {"m3fd": "*.xml", "yolo": "*.txt", "msrs": "*.png"}.get(spec.layout, "")
-    lines = [f"  {spec.root or spec.name}/"]
-    for split in splits:
-        for folder, what in (
-            (spec.infrared, "*.png"),
-            (spec.visible, "*.png"),
-            (spec.labels, suffix),
-        ):
-            if folder:
-                lines.append(f"    {_in_split(folder, split)}/{what}")
-    return "\n".join(lines)
-
-
-def _in_split(folder: str, split: str) -> str:
-    # Not str.format: other braces in a folder's name are part of it.
-    return folder.replace("{split}", split)
+    lines = [f"    {'/'.join(place)}" for split in splits for place in _folders(spec, split)]
+    return "\n".join([f"  {spec.root or spec.name}/", *lines])
 
 
 def _labels(spec: DatasetSpec, folder: Path, pairs: Mapping[str, ImagePair]) -> dict[str, Path]:

@@ -33,6 +33,10 @@ class Facts:
 
         return str(self._once(("code", method), look))
 
+    def module(self, name: str) -> str:
+        """Return the digest of a module's code and of what it imports from its own package."""
+        return str(self._once(("module", name), lambda: code_digest(name)))
+
     def file(self, path: Path, key: str) -> str:
         """Return the digest of a file that a key names; InputError when it is missing."""
         if not path.is_file():

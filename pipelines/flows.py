@@ -1,7 +1,8 @@
-"""The product in four flows: train a fusion method, fuse a dataset, then detect, then segment.
+"""The product in five flows: train a fusion method, fuse a dataset, then detect, segment, score.
 
     train network --> fuse every pair --> train YOLOv5 ----> test --> AP per class --+--> MLflow,
                                      +--> train DeepLabV3 -> test --> IoU per class -+    tables
+                                     +--> score against both sources --> SD, AG, ... +
 
 Prefect schedules and shows; the store on disk remembers (`pipelines.store`). What a chain of an
 experiment consists of is decided in `pipelines.plan`; a task here makes one step of it for one
@@ -64,6 +65,18 @@ def fuse_then_segment(
     return run_experiment(experiment, overrides, store, devices, jobs, tasks=("segmentation",))
 
 
+@flow(name="fuse-then-score", flow_run_name="{experiment}")
+def fuse_then_score(
+    experiment: str = "table3",
+    overrides: Overrides | None = None,
+    store: str | None = None,
+    devices: str | None = None,
+    jobs: int | None = None,
+) -> str:
+    """Train each fusion method, fuse the dataset, and tabulate how good the images look."""
+    return run_experiment(experiment, overrides, store, devices, jobs, tasks=("scoring",))
+
+
 @flow(name="compare", flow_run_name="{experiment}")
 def compare(
     experiment: str = "demo",
@@ -72,7 +85,7 @@ def compare(
     devices: str | None = None,
     jobs: int | None = None,
 ) -> str:
-    """Do both: every method's fused images are made once and serve detector and segmenter."""
+    """Do all: every method's fused images are made once and serve every task."""
     return run_experiment(experiment, overrides, store, devices, jobs, tasks=TASKS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -10,7 +11,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fusion.errors import InputError, did_you_mean
-from pipelines.specs import DatasetSpec, ExperimentSpec, Spec
+from pipelines.specs import TASKS, DatasetSpec, ExperimentSpec, MethodSpec, Spec
+
+WRITTEN = ("grid", "use")
+"""Keys of a method in a file that are gone once it is read."""
 
 
 def config_path(kind: str, name: str) -> Path:
@@ -116,7 +120,7 @@ def _keys_beside(kind: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     for part in location[:-1]:
         if isinstance(part, str):
             model = _model_in(model.model_fields[part].annotation)
-    return list(model.model_fields)
+    return [*model.model_fields, *(WRITTEN if model is MethodSpec else ())]
 
 
 def _model_in(annotation: Any) -> type[BaseModel]:
@@ -132,7 +136,7 @@ def _resolved(data: dict[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(methods, list):
         raise InputError(f'{path}: "methods" must be a list, a method an item; write "- NAME".')
     data["methods"] = [_method(entry) for entry in methods]
-    for part in [data.get("detection"), data.get("segmentation"), *_trainings(data["methods"])]:
+    for part in [*(data.get(task) for task in TASKS), *_trainings(data["methods"])]:
         if isinstance(part, dict) and isinstance(part.get("dataset"), str):
             part["dataset"] = read_yaml(config_path("datasets", part["dataset"]))
     return data
@@ -151,7 +155,7 @@ def _method(entry: Any) -> dict[str, Any]:
         return {**read_yaml(config_path("methods", str(entry["use"]))), **rest}
     if not isinstance(entry, dict):
         raise InputError(f'methods holds "{entry}", which is neither a name nor a mapping.')
-    return dict(entry)
+    return copy.deepcopy(entry)  # YAML anchors share what --set may change in one row
 
 
 def _trainings(methods: list[dict[str, Any]]) -> list[Any]:

@@ -11,9 +11,11 @@ from typing import Any
 
 from fusion.errors import InputError
 from pipelines.chains import (
+    Chain,
     detector_chain,
     local_of,
     method_check,
+    scoring_chain,
     segmenter_chain,
     stage_of,
     weights_digest,
@@ -28,6 +30,16 @@ from pipelines.store import Stage, Store
 from pipelines.worker import Worker
 
 CHECK_SECONDS = 600.0
+CHAINS: dict[Task, Callable[..., Chain]] = {
+    "detection": detector_chain,
+    "segmentation": segmenter_chain,
+    "scoring": scoring_chain,
+}
+VERBS: dict[Task, str] = {
+    "detection": "detect on",
+    "segmentation": "segment on",
+    "scoring": "score",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,17 +216,16 @@ class Planner:
 
     def cell(self, experiment: ExperimentSpec, method: MethodSpec, task: Task, seed: int) -> Cell:
         """Return one cell's chain of stages."""
-        spec = getattr(experiment, task)
-        dataset, index = self.open(spec.dataset)
+        spec, images = getattr(experiment, task), images_of(experiment, task)
+        dataset, index = self.open(images)
         self.check(method_check(method, dataset, self._known))
-        if spec.select == "best" and "val" not in dataset.splits:
+        if getattr(spec, "select", "last") == "best" and "val" not in dataset.splits:
             raise InputError(
                 f'{task}.select is "best", but the dataset "{dataset.spec.name}" has no split '
                 f'"val"; use select: last.'
             )
-        fused, training = self.fused(method, spec.dataset, seed)
-        chain = detector_chain if task == "detection" else segmenter_chain
-        check, stages = chain(spec, seed, fused, index, dataset, self._known)
+        fused, training = self.fused(method, images, seed)
+        check, stages = CHAINS[task](spec, seed, fused, index, dataset, self._known)
         if check is not None:
             self.check(check)
         # Failures are told by title, so no two stages may share one.
@@ -222,9 +233,24 @@ class Planner:
         steps = [Step(f"fuse {method.row} on {dataset.spec.name}{own}", (fused,))]
         if training is not None:
             steps.insert(0, Step(f"train {method.row} (seed {seed})", (training,)))
-        verb = "detect on" if task == "detection" else "segment on"
-        steps.append(Step(f"{verb} {method.row} (seed {seed})", stages))
+        drawn = own if task == "scoring" else f" (seed {seed})"
+        steps.append(Step(f"{VERBS[task]} {method.row}{drawn}", stages))
         return Cell(method, task, seed, tuple(steps))
+
+
+def images_of(experiment: ExperimentSpec, task: Task) -> DatasetSpec:
+    """Return what is fused for a task: for scores the test images, unless another task needs all.
+
+    Fused images are made once where two tasks look at the same folders.
+    """
+    dataset: DatasetSpec = getattr(experiment, task).dataset
+    others = [spec.dataset for spec in (experiment.detection, experiment.segmentation) if spec]
+    shared = any(_folders(other) == _folders(dataset) for other in others)
+    return dataset.test_alone if task == "scoring" and not shared else dataset
+
+
+def _folders(spec: DatasetSpec) -> tuple[object, ...]:
+    return spec.root, spec.infrared, spec.visible, spec.color
 
 
 def make_plan(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from pipelines.tables import Row, Table, Value, as_plain
+from pipelines.rows import Row, Table, Value, as_plain
 
 Format = Literal["text", "md", "csv", "latex", "json"]
 DASH, UNFINISHED = "-", "..."
@@ -22,13 +22,36 @@ def cell(table: Table, row: Row, column: int, mark: Mark) -> str:
     value = row.values[column]
     if value is None:
         return DASH
-    return mark(number(value, row), table.rank(row, column))
+    return mark(number(value, row, table.digits), table.rank(row, column))
 
 
-def number(value: Value, row: Row) -> str:
+def number(value: Value, row: Row, digits: int) -> str:
     """Return a score with its deviation over seeds; differences carry their sign."""
-    text = f"{value.mean:+.1f}" if row.kind == "difference" else f"{value.mean:.1f}"
-    return text if value.sd is None else f"{text} ±{value.sd:.1f}"
+    sign = "+" if row.kind == "difference" else ""
+    text = f"{value.mean:{sign}.{digits}f}"
+    return text if value.sd is None else f"{text} ±{value.sd:.{digits}f}"
+
+
+def interval(table: Table, row: Row) -> list[str] | None:
+    """Return the cells of the line beneath a row that holds its intervals, if it has any."""
+    if all(value is None or value.ci95 is None for value in row.values):
+        return None
+    return [
+        "" if value is None or value.ci95 is None else _between(*value.ci95, table.digits)
+        for value in row.values
+    ]
+
+
+def _between(low: float, high: float, digits: int) -> str:
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def shown(table: Table, mark: Mark) -> Iterator[tuple[Row | None, str, list[str]]]:
+    """Yield every line of the table: its row, None for a line of intervals, title and cells."""
+    for row in table.rows:
+        yield row, label(row), [cell(table, row, c, mark) for c in range(len(table.columns))]
+        if (between := interval(table, row)) is not None:
+            yield None, "  95 %", between
 
 
 def label(row: Row) -> str:
@@ -44,29 +67,29 @@ def _lines(table: Table) -> list[str]:
 def text(table: Table) -> str:
     """Return aligned columns with terminal codes: bold best, underlined second."""
     head = ["method", *table.columns]
-    body = [
-        [label(row), *(cell(table, row, c, lambda t, _: t) for c in range(len(table.columns)))]
-        for row in table.rows
-    ]
+    found = list(shown(table, lambda text, _: text))
+    body = [[title, *cells] for _, title, cells in found]
     widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
     lines = [table.title, "", _aligned(head, widths)]
     lines.append("  ".join("-" * width for width in widths))
-    for row, cells in zip(table.rows, body, strict=True):
-        ranks = [None, *(table.rank(row, c) for c in range(len(table.columns)))]
-        lines.append(_aligned(cells, widths, ranks))
-    lines += [
-        "",
-        "bold: best, underlined: second, -: class absent or not printed, ...: not finished",
-    ]
+    for (row, _, _), cells in zip(found, body, strict=True):
+        ranks = [table.rank(row, c) for c in range(len(table.columns))] if row else []
+        lines.append(_aligned(cells, widths, [None, *ranks]))
+    lines += ["", f"bold: best, underlined: second, {_legend(table)}"]
     return "\n".join([*lines, *_lines(table)])
 
 
-def _aligned(cells: list[str], widths: list[int], ranks: list[int | None] | None = None) -> str:
+def _legend(table: Table) -> str:
+    lacking = "undefined" if table.task == "scoring" else "class absent"
+    return f"{DASH}: {lacking} or not printed, {UNFINISHED}: not finished"
+
+
+def _aligned(cells: list[str], widths: list[int], ranks: Sequence[int | None] = ()) -> str:
     codes = {1: "\033[1m", 2: "\033[4m"}
     parts = []
     for place, (content, width) in enumerate(zip(cells, widths, strict=True)):
         pad = " " * (width - len(content))
-        code = codes.get((ranks[place] if ranks else None) or 0)
+        code = codes.get((ranks[place] if place < len(ranks) else None) or 0)
         shown = f"{code}{content}\033[0m" if code else content
         parts.append(shown + pad if place == 0 else pad + shown)
     return "  ".join(parts).rstrip()
@@ -78,37 +101,37 @@ def markdown(table: Table) -> str:
     def mark(shown: str, rank: int | None) -> str:
         return {1: f"**{shown}**", 2: f"<u>{shown}</u>"}.get(rank or 0, shown)
 
-    columns = range(len(table.columns))
     lines = [f"**{table.title}**", "", "| method | " + " | ".join(table.columns) + " |"]
     lines.append("|---|" + "---:|" * len(table.columns))
-    for row in table.rows:
-        cells = [cell(table, row, c, mark) for c in columns]
-        name = label(row).strip().replace("|", "\\|")
+    for _, title, cells in shown(table, mark):
+        name = title.strip().replace("|", "\\|")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "Bold: best; underlined: second; -: class absent or not printed; ...: not finished.",
-    ]
-    lines.append("")
+    legend = _legend(table).replace(",", ";")
+    lines += ["", f"Bold: best; underlined: second; {legend}.", ""]
     return "\n".join([*lines, *(f"- {line}" for line in _lines(table))])
 
 
 def comma_separated(table: Table) -> str:
-    """Return CSV: one row per method, mean and sd columns, empty where there is no number."""
+    """Return CSV: one row per method; per column mean, sd and, of scores, the interval's ends.
+
+    A field is empty where there is no number.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    head = [name for column in table.columns for name in (column, f"{column} sd")]
+    suffixes = ("", " sd", " low", " high") if table.task == "scoring" else ("", " sd")
+    head = [f"{column}{suffix}" for column in table.columns for suffix in suffixes]
     writer.writerow(["method", "kind", "seeds finished", "seeds wanted", *head])
     for row in table.rows:
-        cells = [part for value in row.values for part in _pair(value)]
+        cells = [part for value in row.values for part in _numbers(value)[: len(suffixes)]]
         writer.writerow([row.label.strip(), row.kind, row.finished, row.wanted, *cells])
     return stream.getvalue()
 
 
-def _pair(value: Value | None) -> tuple[str, str]:
+def _numbers(value: Value | None) -> list[str]:
     if value is None:
-        return "", ""
-    return f"{value.mean:.4f}", "" if value.sd is None else f"{value.sd:.4f}"
+        return [""] * 4
+    found = [value.mean, value.sd, *(value.ci95 or (None, None))]
+    return ["" if number is None else f"{number:.4f}" for number in found]
 
 
 def latex(table: Table) -> str:
@@ -118,13 +141,11 @@ def latex(table: Table) -> str:
         shown = shown.replace("±", r"$\pm$")
         return {1: rf"\textbf{{{shown}}}", 2: rf"\underline{{{shown}}}"}.get(rank or 0, shown)
 
-    columns = range(len(table.columns))
     lines = [f"% {line}" for line in (table.title, *_lines(table))]
     lines += [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\hline"]
     lines.append(" & ".join(["method", *map(_escape, table.columns)]) + r" \\ \hline")
-    for row in table.rows:
-        cells = [cell(table, row, c, mark) for c in columns]
-        lines.append(" & ".join([_escape(label(row).strip()), *cells]) + r" \\")
+    for _, title, cells in shown(table, mark):
+        lines.append(" & ".join([_escape(title.strip()), *cells]) + r" \\")
     return "\n".join([*lines, r"\hline", r"\end{tabular}"])
 
 

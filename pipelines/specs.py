@@ -18,11 +18,16 @@ from pydantic import (
 
 from detection.datasets import M3FD_CLASSES
 from fusion.errors import did_you_mean
+from pipelines.grids import expand_grid
 from segmentation.datasets import MSRS_CLASSES
 
 Layout = Literal["m3fd", "yolo", "msrs", "pairs"]
-Task = Literal["detection", "segmentation"]
-TASKS: tuple[Task, ...] = ("detection", "segmentation")
+Task = Literal["detection", "segmentation", "scoring"]
+TASKS: tuple[Task, ...] = ("detection", "segmentation", "scoring")
+Metric = Literal[
+    "SD", "AG", "SF", "SCD", "VIFF", "SSIM", "EN", "MI", "MSE", "CC", "PSNR", "Qabf"
+]  # fmt: skip
+"""As `fusion.quality.METRICS` has them, which costs seconds to import."""
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "m3fd": {"infrared": "Ir", "visible": "Vis", "labels": "Annotation", "classes": M3FD_CLASSES},
@@ -88,7 +93,8 @@ class SplitSpec(Spec):
 class DatasetSpec(Spec):
     """Aligned pairs with or without labels; folders are relative to `root`.
 
-    A folder name that contains ``{split}`` means that the dataset comes split into folders.
+    A folder name that contains ``{split}`` means that the dataset comes split into folders, and
+    ``{part}`` that it joins several `parts`: the pair 007 of the part CT is called CT-007.
     """
 
     name: str
@@ -98,6 +104,7 @@ class DatasetSpec(Spec):
     infrared: str
     visible: str
     labels: str | None = None
+    parts: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     color: Literal["visible", "infrared"] = "visible"
     split: SplitSpec | None = None
@@ -121,12 +128,38 @@ class DatasetSpec(Spec):
             raise ValueError("layout pairs has no labels; take m3fd, yolo or msrs")
         if self.layout == "yolo" and not self.classes:
             raise ValueError("layout yolo needs classes: a list of names in the order of the ids")
+        self._check_parts()
         return self
+
+    def _check_parts(self) -> None:
+        named = ["{part}" in folder for folder in (self.infrared, self.visible)]
+        if any(named) != bool(self.parts):
+            raise ValueError('parts and "{part}" in infrared or visible need each other')
+        if self.parts and self.layout != "pairs":
+            raise ValueError("only layout pairs may have parts")
+        if len({part.casefold() for part in self.parts}) != len(self.parts):
+            raise ValueError("parts names one part twice")
+        strange = [part for part in self.parts if not part or set(part) & set("-/\\")]
+        if strange:
+            raise ValueError(f'the part "{strange[0]}" must be a word without "-" and "/"')
 
     @property
     def comes_split(self) -> bool:
         """Whether the split is given by folders."""
         return "{split}" in self.infrared
+
+    @property
+    def test_alone(self) -> DatasetSpec:
+        """The test folders as a dataset of their own, if the dataset comes split, else all of it.
+
+        What only looks at test images need not fuse the others.
+        """
+        if not self.comes_split or self.scenes is not None:
+            return self
+        folders = {
+            key: getattr(self, key).replace("{split}", "test") for key in ("infrared", "visible")
+        }
+        return self.model_copy(update={**folders, "layout": "pairs", "labels": None, "classes": ()})
 
     @property
     def task(self) -> Task | None:
@@ -219,13 +252,36 @@ class SegmentationSpec(Spec):
     select: Literal["last", "best"] = "last"
 
 
+class ScoringSpec(Spec):
+    """The quality metrics that each method's fused images get, on the test split if there is one.
+
+    `by_part` asks for one table per part of the dataset in place of one for all.
+    """
+
+    dataset: DatasetSpec
+    metrics: tuple[Metric, ...] = Field(
+        default=("SD", "AG", "SF", "SCD", "VIFF", "SSIM"), min_length=1
+    )
+    convention: Literal["paper", "released"] = "paper"
+    by_part: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> ScoringSpec:
+        if len(set(self.metrics)) != len(self.metrics):
+            raise ValueError("metrics names one metric twice")
+        if self.by_part and not self.dataset.parts:
+            raise ValueError(f"by_part: the dataset {self.dataset.name} has no parts")
+        return self
+
+
 class PaperSpec(Spec):
     """The printed tables that stand beneath ours."""
 
     detection: str | None = None
     segmentation: str | None = None
+    scoring: str | None = None
 
-    @field_validator("detection", "segmentation")
+    @field_validator("detection", "segmentation", "scoring")
     @classmethod
     def _on_file(cls, name: str | None) -> str | None:
         folder = Path(str(resources.files("configs"))) / "paper"
@@ -243,9 +299,18 @@ class ExperimentSpec(Spec):
     seeds: tuple[int, ...] = (0,)
     detection: DetectionSpec | None = None
     segmentation: SegmentationSpec | None = None
+    scoring: ScoringSpec | None = None
     paper: PaperSpec = PaperSpec()
     deviations: tuple[str, ...] = ()
     timeout_hours: float = Field(default=96.0, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_grids(cls, data: Any) -> Any:
+        methods = data.get("methods") if isinstance(data, dict) else None
+        if not isinstance(methods, list) or not all(isinstance(m, dict) for m in methods):
+            return data
+        return {**data, "methods": [point for m in methods for point in expand_grid(m)]}
 
     @model_validator(mode="after")
     def _check(self) -> ExperimentSpec:
@@ -255,8 +320,8 @@ class ExperimentSpec(Spec):
             raise ValueError(f'two methods are called "{twice[0]}"; give one of them a label')
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError("seeds must be a list of different whole numbers")
-        if self.detection is None and self.segmentation is None:
-            raise ValueError("give detection, segmentation, or both")
+        if not any(getattr(self, task) for task in TASKS):
+            raise ValueError("give at least one of detection, segmentation and scoring")
         for task, spec in (("detection", self.detection), ("segmentation", self.segmentation)):
             if spec is not None and spec.dataset.task != task:
                 raise ValueError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipelines.jobs import Job, Metrics
 from pipelines.scenes import SCENES_VERSION
+from pipelines.score_files import SCORES
 from pipelines.stages_data import (
     check_detector,
     check_method,
@@ -17,6 +18,7 @@ from pipelines.stages_data import (
 )
 from pipelines.stages_detection import detect, train_detector
 from pipelines.stages_fusion import fuse, train_fusion
+from pipelines.stages_scoring import score
 from pipelines.stages_segmentation import segment, train_segmenter
 
 
@@ -47,4 +49,5 @@ KINDS: dict[str, Kind] = {
     "detect": Kind(detect, 1, ("predictions.json",)),
     "train_segmenter": Kind(train_segmenter, 2, ("weights.pt",), resumable=True),
     "segment": Kind(segment, 2, ("masks", "confusion.npz")),
+    "score": Kind(score, 1, (SCORES,)),
 }

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, Literal
+from typing import Any
 
 from fusion.errors import InputError, did_you_mean
 from pipelines.loading import config_path, read_yaml
-from pipelines.plan import Plan
+from pipelines.plan import Cell, Plan
+from pipelines.rows import Row, Table, Value, difference
+from pipelines.score_tables import score_values, with_mean_ranks
 from pipelines.specs import ExperimentSpec, SplitSpec, Task
 from pipelines.store import Store
 
-Kind = Literal["ours", "paper", "difference"]
+__all__ = ["Row", "Table", "Value", "experiment_tables", "read_paper_table"]
 
 MEANS = {"detection": ("mAP50", "mAP50-95"), "segmentation": ("mIoU", "mIoU w/o background")}
-METRIC = {"detection": "AP50 in percent", "segmentation": "IoU in percent"}
+METRIC = {
+    "detection": "AP50 in percent",
+    "segmentation": "IoU in percent",
+    "scoring": "image quality",
+}
 DETECTOR_DEVIATION = (
     "The detector is ultralytics' YOLOv5u: YOLOv5's v6 backbone and neck with an anchor-free head; "
     "the paper's YOLOv5 is anchor-based."
@@ -34,83 +39,56 @@ SPLIT_DEVIATION = (
 )
 
 
-@dataclass(frozen=True)
-class Value:
-    """A score in percent: mean and standard deviation over the seeds that are finished."""
-
-    mean: float
-    sd: float | None
-    seeds: int
-
-    @property
-    def shown(self) -> float:
-        """The mean as a table prints it: what looks equal shares a rank."""
-        return round(self.mean, 1)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line: a value per column, or None where the class is absent or nothing is printed."""
-
-    label: str
-    kind: Kind
-    values: tuple[Value | None, ...]
-    finished: int
-    wanted: int
-
-
-@dataclass(frozen=True)
-class Table:
-    """One task's table with its footnotes."""
-
-    title: str
-    task: Task
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-    deviations: tuple[str, ...]
-
-    def rank(self, row: Row, column: int) -> int | None:
-        """Return 1 for the best of our rows in a column, 2 for the second, else None.
-
-        Equal means share a rank.
-        """
-        ours = [r.values[column] for r in self.rows if r.kind == "ours"]
-        means = sorted({v.shown for v in ours if v is not None}, reverse=True)
-        value = row.values[column]
-        if row.kind != "ours" or value is None or len(means) < 2:
-            return None
-        place = means.index(value.shown) + 1
-        return place if place <= 2 else None
-
-
 def experiment_tables(plan: Plan, store: Store, tasks: Sequence[Task]) -> list[Table]:
-    """Return one table per task from whatever is finished."""
+    """Return the tables of the tasks from whatever is finished.
+
+    One per task, or one per part of the dataset where `scoring.by_part` says so.
+    """
     return [
-        _table(plan, store, task) for task in tasks if getattr(plan.experiment, task) is not None
+        _table(plan, store, task, part)
+        for task in tasks
+        if (spec := getattr(plan.experiment, task)) is not None
+        for part in (spec.dataset.parts if getattr(spec, "by_part", False) else ("",))
     ]
 
 
-def _table(plan: Plan, store: Store, task: Task) -> Table:
-    spec = getattr(plan.experiment, task)
-    columns = (*spec.dataset.classes, *MEANS[task])
+def _table(plan: Plan, store: Store, task: Task, part: str) -> Table:
+    experiment, spec = plan.experiment, getattr(plan.experiment, task)
+    columns = spec.metrics if task == "scoring" else (*spec.dataset.classes, *MEANS[task])
+    printed, notes = _paper_rows(experiment, task, columns, part)
     rows: list[Row] = []
-    printed, notes = _paper_rows(plan.experiment, task, columns)
-    for method in plan.experiment.methods:
+    for method in experiment.methods:
         cells = [c for c in plan.cells if c.task == task and c.method.row == method.row]
-        manifests = [m for cell in cells if (m := store.manifest(cell.result)) is not None]
-        found = [_scores(task, m["metrics"], spec.dataset.classes) for m in manifests]
-        values = tuple(_value([scores[i] for scores in found]) for i in range(len(columns)))
-        ours = Row(method.row, "ours", values, len(found), len(plan.experiment.seeds))
+        done = [cell for cell in cells if store.manifest(cell.result) is not None]
+        values, remarks = (
+            score_values(done, store, part, columns)
+            if task == "scoring"
+            else (_percentages(done, store, spec.dataset.classes, len(columns)), ())
+        )
+        ours = Row(method.row, "ours", values, len(done), len(experiment.seeds))
         rows.append(ours)
-        if method.name in printed:
-            paper = Row("  paper", "paper", printed[method.name], 1, 1)
-            rows += [paper, _difference(ours, paper)]
-    seeds = len(plan.experiment.seeds)
-    title = f"{plan.experiment.name}: {task} on {spec.dataset.name}, {METRIC[task]}"
-    if seeds > 1:
+        notes = (*notes, *remarks)
+        if (found := printed.get(method.row, printed.get(method.name))) is not None:
+            paper = Row("  paper", "paper", found, 1, 1)
+            rows += [paper, difference(ours, paper)]
+    if (seeds := len(experiment.seeds)) > 1:
         notes = (f"Mean and standard deviation over {seeds} seeds.", *notes)
-    return Table(title, task, columns, tuple(rows), notes, deviations(plan.experiment, task))
+    whose = f"{spec.dataset.name} {part}".strip()
+    title = f"{experiment.name}: {task} on {whose}, {METRIC[task]}"
+    told, name = deviations(experiment, task), f"{task}-{part}".strip("-")
+    made = Table(title, task, columns, tuple(rows), notes, told, name)
+    return with_mean_ranks(made, spec.convention) if task == "scoring" else made
+
+
+def _percentages(
+    cells: Sequence[Cell], store: Store, classes: Sequence[str], columns: int
+) -> tuple[Value | None, ...]:
+    found = [
+        _scores(cell.task, manifest["metrics"], classes)
+        for cell in cells
+        if (manifest := store.manifest(cell.result)) is not None
+    ]
+    return tuple(_value([scores[i] for scores in found]) for i in range(columns))
 
 
 def _scores(task: Task, metrics: Mapping[str, Any], classes: Sequence[str]) -> list[float | None]:
@@ -127,39 +105,32 @@ def _value(scores: Sequence[float | None]) -> Value | None:
     return Value(fmean(known), stdev(known) if len(known) > 1 else None, len(known))
 
 
-def _difference(ours: Row, paper: Row) -> Row:
-    values = tuple(
-        Value(a.mean - b.mean, None, a.seeds) if a is not None and b is not None else None
-        for a, b in zip(ours.values, paper.values, strict=True)
-    )
-    return Row("  difference", "difference", values, ours.finished, ours.wanted)
-
-
 def _paper_rows(
-    experiment: ExperimentSpec, task: Task, columns: Sequence[str]
+    experiment: ExperimentSpec, task: Task, columns: Sequence[str], part: str
 ) -> tuple[dict[str, tuple[Value | None, ...]], tuple[str, ...]]:
     """Return the printed rows by method, and a note where the paper has none for us."""
     name = getattr(experiment.paper, task)
     if name is None:
         return {}, ()
-    printed = read_paper_table(name)
+    printed = read_paper_table(name, part)
     rows = {
         method: tuple(
             Value(v, None, 1) if (v := cells.get(c)) is not None else None for c in columns
         )
         for method, cells in printed.items()
     }
-    lacking = [m.row for m in experiment.methods if m.name not in rows]
+    lacking = [m.row for m in experiment.methods if not rows.keys() & {m.row, m.name}]
     note = (
-        f"No printed row of {name} is on file for: {', '.join(lacking)} (configs/paper/{name}.csv)."
+        f"No printed row of {name} is on file for: {'; '.join(lacking)} (configs/paper/{name}.csv)."
     )
     return rows, (note,) if lacking else ()
 
 
-def read_paper_table(name: str) -> dict[str, dict[str, float | None]]:
+def read_paper_table(name: str, part: str = "") -> dict[str, dict[str, float | None]]:
     """Return a printed table, ``{method: {column: value or None}}``, from configs/paper.
 
-    Raises InputError for an unknown table.
+    Of a table with a column "part" come the rows of that part. Raises InputError for an unknown
+    table.
     """
     folder = Path(str(resources.files("configs"))) / "paper"
     path = folder / f"{name}.csv"
@@ -171,6 +142,7 @@ def read_paper_table(name: str) -> dict[str, dict[str, float | None]]:
     return {
         row.pop("method"): {key: float(text) if text else None for key, text in row.items()}
         for row in rows
+        if row.pop("part", "") == part
     }
 
 
@@ -180,12 +152,13 @@ def deviations(experiment: ExperimentSpec, task: Task) -> tuple[str, ...]:
     dataset = spec.dataset
     found = [DETECTOR_DEVIATION] if task == "detection" else []
     found.append(COLOR_DEVIATION.format(color=dataset.color))
+    drawn = dataset.labels or dataset.split  # else there is no split at all: all pairs are scored
     if dataset.scenes is not None:
         found.append("The images are drawn (embedded scenes); they say nothing about the world.")
-    elif not dataset.comes_split and not (dataset.split and dataset.split.file):
-        drawn = dataset.split or SplitSpec()
-        ratios = ":".join(map(str, drawn.ratios))
-        found.append(SPLIT_DEVIATION.format(name=dataset.name, seed=drawn.seed, ratios=ratios))
+    elif drawn and not dataset.comes_split and not (dataset.split and dataset.split.file):
+        split = dataset.split or SplitSpec()
+        ratios = ":".join(map(str, split.ratios))
+        found.append(SPLIT_DEVIATION.format(name=dataset.name, seed=split.seed, ratios=ratios))
     found += [*dataset.notes, *experiment.deviations]
     paper = getattr(experiment.paper, task)
     if paper is not None and paper != experiment.name:
@@ -209,8 +182,3 @@ def _protocol_differences(experiment: ExperimentSpec, task: Task, paper: str) ->
 def _short(value: Any) -> str:
     """Return a setting for a footnote: of a path its name alone."""
     return "none" if value is None else str(value).rsplit("/", 1)[-1]
-
-
-def as_plain(table: Table) -> dict[str, Any]:
-    """Return the table as plain values for JSON."""
-    return asdict(table)

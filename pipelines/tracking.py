@@ -18,9 +18,10 @@ from fusion.errors import InputError
 from pipelines.digests import digest
 from pipelines.plan import Cell, Plan
 from pipelines.provenance import provenance
+from pipelines.ranks import rank_figure
 from pipelines.renderers import render
+from pipelines.rows import Row, Table
 from pipelines.store import Stage, Store
-from pipelines.tables import Row, Table
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -80,8 +81,10 @@ class Tracker:
         known = client.get_run(self._parent).data.metrics
         for table in tables:
             for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json")):
-                name = f"tables/{table.task}.{suffix}"
+                name = f"tables/{table.name}.{suffix}"
                 client.log_text(self._parent, render(table, form), name)  # type: ignore[arg-type]
+            if (figure := rank_figure(table)) is not None:
+                client.log_figure(self._parent, figure, f"tables/{table.name}-ranks.png")
             for row in table.rows:
                 self._log_row(table, row, known)
         note = "\n\n".join(render(table, "md") for table in tables)
@@ -104,17 +107,21 @@ class Tracker:
         return not gone and self._note.is_file() and self._note.read_text("utf-8") == uri
 
     def _log_row(self, table: Table, row: Row, known: Mapping[str, float]) -> None:
-        """Log a row's mean as a metric of the parent, so that experiments can be compared."""
+        """Log a row's means as metrics of the parent, so that experiments can be compared."""
         from mlflow.entities import Metric
 
-        column = next(i for i, name in enumerate(table.columns) if name in ("mAP50", "mIoU"))
-        value = row.values[column]
+        now, metrics = int(time.time() * 1000), []
+        unit, wanted = (1, table.columns) if table.task == "scoring" else (100, ("mAP50", "mIoU"))
         # "table/" keeps these apart from the children's own metrics, whose unit they share.
-        name = _metric_name(f"table/{table.columns[column]}/{row.label.strip()}")
-        if row.kind == "ours" and value is not None and known.get(name) != value.mean / 100:
-            now = int(time.time() * 1000)
-            metric = Metric(name, value.mean / 100, now, 0)
-            self.connect().log_batch(self._parent, metrics=[metric])
+        place = table.name.replace(table.task, "table", 1)
+        for column, value in zip(table.columns, row.values, strict=True):
+            name = _metric_name(f"{place}/{column}/{row.label.strip()}")
+            if row.kind != "ours" or value is None or column not in wanted:
+                continue
+            if known.get(name) != value.mean / unit:
+                metrics.append(Metric(name, value.mean / unit, now, 0))
+        if metrics:
+            self.connect().log_batch(self._parent, metrics=metrics)
 
     def connect(self) -> MlflowClient:
         """Connect, which costs seconds, and find or make the parent run.
@@ -256,8 +263,15 @@ def _existing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 
 def _metrics(cell: Cell, metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the names and values (0..1) of a cell's scores; absent classes have none."""
-    if cell.task == "detection":
+    """Yield the names and values of a cell's scores; absent classes have none.
+
+    AP and IoU are 0..1, quality metrics in their own units.
+    """
+    means: dict[str, float | None]
+    groups: dict[str, dict[str, float | None]] = {}
+    if cell.task == "scoring":
+        means = {name: found["mean"] for name, found in metrics["metrics"].items()}
+    elif cell.task == "detection":
         means = {"mAP50": metrics["mAP50"], "mAP50-95": metrics["mAP"]}
         groups = {"AP50": metrics["AP50"], "AP50-95": metrics["AP"]}
     else:

@@ -272,7 +272,13 @@ def flows(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             raise fake.error
         return "weights.pt"
 
-    for name in ("compare", "fuse_then_detect", "fuse_then_segment", "train_fusion"):
+    for name in (
+        "compare",
+        "fuse_then_detect",
+        "fuse_then_segment",
+        "fuse_then_score",
+        "train_fusion",
+    ):
         setattr(fake, name, flow)
     monkeypatch.setitem(sys.modules, "pipelines.flows", fake)
     monkeypatch.setattr(pipelines, "flows", fake, raising=False)
@@ -323,7 +329,25 @@ def test_a_trained_fusion_network_is_named(
     assert capsys.readouterr().out == "weights.pt\n"
 
 
-@pytest.mark.parametrize("command", ["compare", "detect", "segment", "train-fusion"])
+def test_an_experiment_is_scored_by_its_flow(
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    scenes_root: Path,
+    session_store: Path,
+    store: list[str],
+    shared_worker: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dataset = {"name": "masks", "layout": "msrs", "root": str(scenes_root / "msrs")}
+    path = str(write_experiment(scoring={"dataset": dataset}, detection=None))
+    assert main(["score", path, *store]) == 0
+    assert flows.calls == [((path, {}, str(session_store), None, None), {})]
+    out = capsys.readouterr().out
+    assert "tiny: scoring on masks, image quality" in out
+    assert "segmentation on" not in out
+
+
+@pytest.mark.parametrize("command", ["compare", "detect", "segment", "score", "train-fusion"])
 def test_a_wrong_key_is_told_before_any_flow_starts(
     command: str,
     flows: SimpleNamespace,
@@ -334,8 +358,19 @@ def test_a_wrong_key_is_told_before_any_flow_starts(
     assert main([command, str(write_experiment(seed=[0])), *store]) == 2
     assert capsys.readouterr().err.endswith(
         'the key "seed" is unknown. Did you mean "seeds"? Available: detection, deviations, '
-        "methods, name, paper, seeds, segmentation, timeout_hours.\n"
+        "methods, name, paper, scoring, seeds, segmentation, timeout_hours.\n"
     )
+    assert flows.calls == []
+
+
+def test_a_task_that_the_experiment_does_not_have_is_told(
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    store: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["score", str(write_experiment()), *store]) == 2
+    assert 'The experiment "tiny" has no scoring; give it one' in capsys.readouterr().err
     assert flows.calls == []
 
 

@@ -140,9 +140,23 @@ def test_fused_images_are_made_once_and_serve_both_tasks(finished: Finished) -> 
     assert len(digests(finished.store, "fuse")) == len(METHODS)
     for method in METHODS:
         cells = [cell for cell in plan.cells if cell.method.row == method]
-        assert sorted(cell.task for cell in cells) == sorted(TASKS)
+        assert sorted(cell.task for cell in cells) == ["detection", "segmentation"]
         made = [store.manifest(cell.steps[-1].stages[0]) for cell in cells]
         assert len({manifest["inputs"]["fused"]["key"] for manifest in made if manifest}) == 1
+
+
+def test_scoring_joins_in_on_the_same_fused_images(finished: Finished, tmp_path: Path) -> None:
+    store = finished.copy(tmp_path / "store")
+    before = manifests(store)
+    scoring = "scoring={dataset: smoke-segmentation, metrics: [SD, MSE]}"
+    run = fuse_then("score", "smoke", "--store", str(store), "--set", scoring)
+    assert run.code == 0, run.err
+    assert "smoke: scoring on smoke-segmentation, image quality" in run.out
+    assert "segmentation on" not in run.tables
+    made = manifests(store).keys() - before.keys()
+    assert [title.split("/")[0] for title in made] == ["score"] * len(METHODS)
+    names = {path.name for path in (store / "results" / "smoke").iterdir()}
+    assert {"scoring-ranks.png", "scoring-ranks.json"} <= names
 
 
 def test_mlflow_shows_a_parent_with_one_child_per_cell(finished: Finished) -> None:

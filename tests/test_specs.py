@@ -100,7 +100,7 @@ def test_a_bad_value_is_shown_with_its_key(write_experiment: Write) -> None:
         ({"methods": [3]}, 'methods holds "3", which is neither a name nor a mapping'),
         ({"methods": [{"use": "lkc_funet-tinny"}]}, 'Did you mean "lkc_funet-tiny"?'),
         ({"seeds": [1, 1]}, "seeds must be a list of different whole numbers"),
-        ({"detection": None, "segmentation": None}, "give detection, segmentation, or both"),
+        ({"detection": None, "segmentation": None}, "give at least one of detection, segmentation"),
         ({"name": "../up"}, "\"name\" (it is '../up')"),
         ({"paper": {"detection": "tabel4"}}, 'Did you mean "table4"?'),
     ],

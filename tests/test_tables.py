@@ -8,14 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fusion.errors import InputError
 from pipelines import tables
+from pipelines.intervals import intervals
 from pipelines.loading import load_experiment
 from pipelines.plan import Cell, Plan
 from pipelines.renderers import RENDERERS, render
 from pipelines.runner import Step
+from pipelines.score_files import SCORES, write_scores
 from pipelines.specs import ExperimentSpec
 from pipelines.store import Stage, Store
 from pipelines.tables import Row, Table, Value, experiment_tables, read_paper_table
@@ -136,7 +139,7 @@ def test_the_papers_row_and_the_difference_stand_beneath_ours(
     table: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(
-        tables, "read_paper_table", lambda _: {"visible": {"People": 40.0, "Car": None}}
+        tables, "read_paper_table", lambda *_: {"visible": {"People": 40.0, "Car": None}}
     )
     made = table({"visible": [0.5], "infrared": [0.4]}, paper={"detection": "table4"})
     assert [(r.label.strip(), r.kind) for r in made.rows] == [
@@ -158,7 +161,7 @@ def test_the_papers_row_and_the_difference_stand_beneath_ours(
 def test_the_difference_of_an_unfinished_row_is_unfinished(
     table: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "read_paper_table", lambda _: {"visible": {"People": 40.0}})
+    monkeypatch.setattr(tables, "read_paper_table", lambda *_: {"visible": {"People": 40.0}})
     made = table({"visible": [None]}, paper={"detection": "table4"})
     line = next(x for x in render(made, "text").splitlines() if x.startswith("  difference"))
     assert set(line.split()[1:]) == {"..."}
@@ -170,14 +173,35 @@ def test_printed_tables_are_read_with_gaps(paper: None) -> None:
         read_paper_table("tabel4")
 
 
-@pytest.mark.parametrize("name", ["table4", "table5"])
-def test_shipped_tables_of_the_paper_have_our_columns(name: str) -> None:
-    experiment = load_shipped(name)
-    task = "detection" if name == "table4" else "segmentation"
+def test_a_printed_table_in_parts_gives_the_rows_of_one(paper: None) -> None:
+    path = Path(str(tables.resources.files("configs"))) / "paper" / "table4.csv"
+    path.write_text("method,part,SD\nlkc_funet,CT,94.0\nlkc_funet,PET,78.3\n")
+    assert read_paper_table("table4", "PET") == {"lkc_funet": {"SD": 78.3}}
+    assert read_paper_table("table4") == {}
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_shipped_tables_of_the_paper_have_our_columns(number: int) -> None:
+    name, task = f"table{number}", {4: "detection", 5: "segmentation"}.get(number, "scoring")
+    spec = getattr(load_shipped(name), task)
     folder = Path(tables.__file__).parents[1] / "configs" / "paper"
     columns = (folder / f"{name}.csv").read_text().splitlines()[0].split(",")[1:]
-    known = {*getattr(experiment, task).dataset.classes, *tables.MEANS[task]}
-    assert set(columns) <= known
+    if task == "scoring":
+        assert set(columns) - {"part"} == set(spec.metrics)
+        assert ("part" in columns) == spec.by_part
+    else:
+        assert set(columns) <= {*spec.dataset.classes, *tables.MEANS[task]}
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "medical-real"])
+def test_every_printed_score_stands_beneath_a_row_of_ours(name: str) -> None:
+    experiment = load_shipped(name)
+    assert experiment.scoring is not None
+    assert experiment.paper.scoring is not None
+    for part in experiment.scoring.dataset.parts if experiment.scoring.by_part else ("",):
+        printed = read_paper_table(experiment.paper.scoring, part)
+        assert printed
+        assert printed.keys() <= {x for m in experiment.methods for x in (m.row, m.name)}
 
 
 def load_shipped(name: str) -> ExperimentSpec:
@@ -260,6 +284,125 @@ def test_text_columns_are_aligned(strange: Table) -> None:
     body = [line for line in lines if line.startswith(("method", "50%", "infrared", "average"))]
     assert len(body) == 4
     assert {len(line) for line in body} == {len(rule)}
+
+
+@pytest.fixture
+def scored(store: Store) -> Make:
+    """Make the table of scores of methods with these images x (SD, SCD, MSE), by seed."""
+
+    def make(scores: Mapping[str, list[list[list[float]]]], **changes: Any) -> Table:
+        dataset = {"name": "d", "layout": "pairs", "root": "/d"}
+        scoring = {"dataset": dataset, "metrics": ["SD", "SCD", "MSE"]}
+        seeds = list(range(max(map(len, scores.values()))))
+        spec = spec_of(list(scores), seeds, detection=None, scoring=scoring, **changes)
+        cells = []
+        for method in spec.methods:
+            for seed, values in enumerate(scores[method.name]):
+                stage = Stage("score", 1, {"method": method.row, "seed": seed})
+                cells.append(Cell(method, "scoring", seed, (Step("x", (stage,)),)))
+                if values:
+                    commit_scores(store, stage, np.array(values))
+        (made,) = experiment_tables(Plan(spec, tuple(cells), ()), store, ("scoring",))
+        return made
+
+    return make
+
+
+def commit_scores(store: Store, stage: Stage, values: Any) -> None:
+    metrics = ("SD", "SCD", "MSE")
+    entries: dict[str, Any] = {metric: {} for metric in metrics}
+    entries["SCD"] = {"undefined": {"it is the source": 1}}
+    with store.claim(stage, keep=False) as out:
+        names = [f"i{n}" for n in range(len(values))]
+        write_scores(out / SCORES, names, metrics, values)
+        manifest = {"metrics": {"metrics": entries}, "inputs": {}, "digest": "d"}
+        store.commit(stage, manifest)
+
+
+NAN = float("nan")
+SCORED = {
+    "average": [[[10.0, 1.0, 5.0], [20.0, NAN, 7.0], [30.0, 2.0, 9.0]]],
+    "maximum": [[[20.0, NAN, 4.0], [30.0, NAN, 6.0], [40.0, NAN, 8.0]]],
+    "laplacian": [[[20.0, 3.0, 1.0], [30.0, 3.0, 1.0], [40.0, 3.0, 1.0]]],
+}
+
+
+def test_scores_are_means_over_defined_images_in_their_own_units(scored: Make) -> None:
+    made = scored(SCORED)
+    assert made.columns == ("SD", "SCD", "MSE", "mean rank")
+    first = row(made, "average").values
+    assert [v and v.mean for v in first[:3]] == [20.0, 1.5, 7.0]
+    assert [v and v.sd for v in first[:3]] == [None] * 3
+    assert row(made, "maximum").values[1] is None
+    notes = " ".join(made.notes)
+    assert (
+        "average: SCD is undefined for 1 of 3 images, which are left out of its mean (it is "
+        "the source)." in notes
+    )
+    assert "maximum: SCD is undefined for 3 of 3 images" in notes
+    assert "laplacian: " not in notes
+    assert 'convention "paper"' in notes
+
+
+def test_of_scores_the_right_end_is_best_and_equal_ones_share(scored: Make) -> None:
+    made = scored(SCORED)
+    ranks = {r.label: [made.rank(r, c) for c in range(4)] for r in made.rows}
+    # SD and SCD high, MSE and the mean rank low; a dash has no rank
+    assert ranks["laplacian"] == [1, 1, 1, 1]
+    assert ranks["maximum"] == [1, None, 2, 2]
+    assert ranks["average"] == [2, 2, None, None]
+    means = {r.label: v.mean for r in made.rows if (v := r.values[3]) is not None}
+    # places: SD 3 1.5 1.5, SCD 2 - 1, MSE 3 2 1
+    assert means == pytest.approx({"average": 8 / 3, "maximum": 1.75, "laplacian": 3.5 / 3})
+
+
+def test_seeds_are_averaged_and_their_intervals_are_of_images(scored: Make) -> None:
+    one = [[10.0, 1.0, 5.0], [20.0, 1.0, 5.0], [30.0, 1.0, 5.0]]
+    other = [[sd + 2, NAN if n == 0 else 1.5, 5.0] for n, (sd, _, _) in enumerate(one)]
+    made = scored({"average": [one, other], "maximum": [one, []]})
+    sd, scd, _, _ = row(made, "average").values
+    assert sd is not None
+    assert scd is not None
+    assert (sd.mean, sd.sd, sd.seeds) == (21.0, pytest.approx(2**0.5), 2)
+    assert sd.ci95 == pytest.approx(intervals(np.array([[11.0], [21.0], [31.0]]))[0])
+    assert scd.mean == 1.25  # over the images that are defined for both seeds
+    assert row(made, "maximum").finished == 1
+    assert "maximum (1 of 2 seeds)" in render(made, "text")
+
+
+def test_intervals_stand_beneath_their_row_in_every_format(scored: Make) -> None:
+    made = scored({**SCORED, "infrared": [[]]})
+    lines = render(made, "text").splitlines()
+    place = next(n for n, line in enumerate(lines) if line.startswith("average"))
+    assert lines[place + 1].startswith("  95 %")
+    assert "[10.000, 30.000]" in lines[place + 1]
+    assert next(x for x in lines if x.startswith("infrared")).split()[1:] == ["..."] * 4
+    widths = {len(x.rstrip()) for x in lines if x.startswith("--")}
+    assert all(len(x) <= max(widths) + 16 for x in lines[2 : place + 2])
+    assert "| 95 % | [10.000, 30.000] |" in render(made, "md")
+    assert "95 \\% & [10.000, 30.000]" in render(made, "latex")
+    found = list(csv.DictReader(io.StringIO(render(made, "csv"))))
+    assert (found[0]["SD"], found[0]["SD low"], found[0]["SD high"]) == (
+        "20.0000",
+        "10.0000",
+        "30.0000",
+    )
+    assert found[3]["SD low"] == ""
+    data = json.loads(render(made, "json"))
+    assert data["rows"][0]["values"][0]["ci95"] == [10.0, 30.0]
+    assert "undefined or not printed" in lines[-1 - len(made.notes) - len(made.deviations)]
+
+
+def test_the_papers_scores_stand_beneath_the_row_of_that_label_or_name(
+    scored: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = {"average": {"SD": 21.5, "SCD": None}}
+    monkeypatch.setattr(tables, "read_paper_table", lambda *_: printed)
+    made = scored(SCORED, paper={"scoring": "table3"})
+    assert [r.label.strip() for r in made.rows][:3] == ["average", "paper", "difference"]
+    assert made.rows[2].values[0] == Value(-1.5, None, 1)
+    assert "-1.500" in render(made, "text")
+    assert made.rows[1].values[3] is None
 
 
 @pytest.mark.parametrize("form", RENDERERS)

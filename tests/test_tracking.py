@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -13,6 +14,7 @@ from mlflow.entities import Run
 from pipelines.loading import load_experiment
 from pipelines.plan import Cell, Plan
 from pipelines.runner import Step
+from pipelines.score_files import SCORES, write_scores
 from pipelines.specs import ExperimentSpec, Task
 from pipelines.stages import KINDS
 from pipelines.store import Stage, Store
@@ -240,6 +242,53 @@ def test_segmentation_scores_have_names_of_their_own() -> None:
         "mIoU_foreground": 0.4,
         "IoU/car stop": 0.25,
     }
+
+
+def test_quality_metrics_are_logged_in_their_own_units() -> None:
+    from pipelines.tracking import _metrics
+
+    cell = Cell(load_experiment("smoke").methods[0], "scoring", 0, ())
+    metrics: dict[str, Any] = {"metrics": {"SD": {"mean": 46.5, "n": 3}, "SCD": {"mean": None}}}
+    assert dict(_metrics(cell, metrics)) == {"SD": 46.5}
+
+
+def test_the_parent_shows_every_column_of_scores_and_their_ranks(
+    store: Store, finish_scores: Callable[[], Plan]
+) -> None:
+    plan = finish_scores()
+    tracker = Tracker(plan, store)
+    tracker.log_finished()
+    tracker.log_tables(experiment_tables(plan, store, ("scoring",)))
+    parent, children = runs(store)
+    assert {run.data.metrics["SD"] for run in children} == {30.0, 40.0}
+    assert parent.data.metrics["table/SD/average"] == 30.0
+    assert parent.data.metrics["table/mean rank/maximum"] == 1.0
+    assert {"tables/scoring.csv", "tables/scoring-ranks.png"} <= files(store, parent)
+
+
+@pytest.fixture
+def finish_scores(store: Store) -> Callable[[], Plan]:
+    """Return a plan of two scored methods, finished by hand."""
+
+    def make() -> Plan:
+        dataset = {"name": "d", "layout": "pairs", "root": "/d"}
+        changes = {"detection": None, "segmentation": None, "methods": ["average", "maximum"]}
+        scoring = {"dataset": dataset, "metrics": ["SD"]}
+        spec = load_experiment("smoke", {**changes, "scoring": scoring})
+        cells = []
+        for method, sd in zip(spec.methods, (30.0, 40.0), strict=True):
+            index = Stage("index", 1, {}, local={"dataset": {"root": "/d"}})
+            stage = Stage("score", 1, {"method": method.name}, {"index": index})
+            with store.claim(stage, keep=False) as out:
+                write_scores(out / SCORES, ["a", "b"], ["SD"], np.array([[sd], [sd]]))
+                entries = {"metrics": {"SD": {"mean": sd, "ci95": None, "n": 2}}}
+                times = {"started": "2026-01-02T03:04:05+00:00", "seconds": 1.0}
+                facts = {"metrics": entries, "inputs": {}, "digest": "d", **times}
+                store.commit(stage, {**facts, "commit": "abc", "command": "it"})
+            cells.append(Cell(method, "scoring", 0, (Step("score", (stage,)),)))
+        return Plan(spec, tuple(cells), ())
+
+    return make
 
 
 def test_names_are_those_that_mlflow_takes() -> None:
