@@ -51,7 +51,8 @@ def scenes(count: int, seed: int = 0) -> list[tuple[Image, Image, Image]]:
 def window(size: int, sigma: float) -> Image:
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     weights = np.exp(-(x * x + y * y) / (2 * sigma**2))
-    return weights / weights.sum()
+    normalised: Image = weights / weights.sum()
+    return normalised
 
 
 def moments(x: Image, f: Image, w: Image) -> tuple[Image, ...]:
@@ -168,8 +169,10 @@ REFERENCE: dict[str, Callable[[Image, Image, Image], float]] = {
 def compare(metrics: Sequence[str], name: str, wanted: float, repeats: int) -> Row:
     """Time both on the same images, in turns; per image, the median of `repeats`."""
     triples = scenes(IMAGES)
-    batch = [torch.from_numpy(np.stack(x)).to(torch.uint8) for x in zip(*triples, strict=True)]
-    ours = score(*batch, metrics)
+    fused, infrared, visible = (
+        torch.from_numpy(np.stack(x)).to(torch.uint8) for x in zip(*triples, strict=True)
+    )
+    ours = score(fused, infrared, visible, metrics)
     for metric in metrics:
         theirs = REFERENCE[metric](*triples[0])
         if not math.isclose(theirs, float(ours[metric][0]), rel_tol=1e-6):
@@ -177,7 +180,7 @@ def compare(metrics: Sequence[str], name: str, wanted: float, repeats: int) -> R
     seconds = interleaved(
         {
             "theirs": lambda: [REFERENCE[metric](*triples[0]) for metric in metrics],
-            "ours": lambda: score(*batch, metrics),
+            "ours": lambda: score(fused, infrared, visible, metrics),
         },
         repeats,
     )
