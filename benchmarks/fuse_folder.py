@@ -161,8 +161,8 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=200)
-    parser.add_argument("--heavy-pairs", type=int, default=12)
-    parser.add_argument("--preset", default="tiny", help="of lkc_funet, the heavy one")
+    parser.add_argument("--heavy-pairs", type=int, default=2)
+    parser.add_argument("--preset", default="paper", help="of lkc_funet, the heavy one")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--infrared", type=Path)
     parser.add_argument("--visible", type=Path)
