@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from fusion.layers.group_norm import GroupNorm
 from fusion.layers.large_kernel import LargeKernelConv2d
 
 BodyNorm = Literal["gn", "bn", "none"]
@@ -16,7 +17,7 @@ BodyNorm = Literal["gn", "bn", "none"]
 def make_norm(kind: BodyNorm, channels: int, groups: int) -> nn.Module:
     """Return GroupNorm ("gn", `groups` groups), BatchNorm ("bn") or the identity ("none")."""
     if kind == "gn":
-        return nn.GroupNorm(groups, channels)
+        return GroupNorm(groups, channels)
     return nn.BatchNorm2d(channels) if kind == "bn" else nn.Identity()
 
 
