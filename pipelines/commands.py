@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fusion.errors import InputError
@@ -66,12 +65,13 @@ def _flow(name: str) -> Callable[..., str]:
 
 
 def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from pipelines.gallery import gather_pictures
     from pipelines.specs import TASKS
 
     chosen = (TASK_OF[options.flow],) if options.flow in TASK_OF else TASKS
     plan, store = _plan(options, overrides, chosen)
     _show(plan, store, chosen, "text")
-    print(f"\nPictures    {_pictures(plan, store)}")
+    print(f"\nPictures    {gather_pictures(plan, store)}")
     print(f"MLflow      {_where_tracked(store)}")
     print("Prefect     prefect server start")
     print(f"Again       fuse-then table {options.experiment} --format md (or csv, latex, json)")
@@ -83,30 +83,6 @@ def _where_tracked(store: Store) -> str:
 
     uri = tracking_uri(store)
     return f"mlflow ui --backend-store-uri {uri}" if uri.startswith("sqlite:") else uri
-
-
-def _pictures(plan: Plan, store: Store) -> str:
-    """Gather the cells' sample pictures in one folder under readable names; draw the ranks."""
-    from pipelines.ranks import write_ranks
-    from pipelines.tables import experiment_tables
-
-    folder = store.root / "results" / plan.experiment.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for cell in plan.cells:
-        for stage in cell.stages:
-            for path in _drawn(store.directory(stage)):
-                seed = "" if stage.kind == "fuse" else f"-seed{cell.seed}"
-                row = cell.method.row.replace("/", "-").replace(" ", "_")
-                target = folder / f"{row}-{stage.kind}{seed}-{path.name}"
-                target.unlink(missing_ok=True)
-                target.symlink_to(path)
-    for table in experiment_tables(plan, store, ("scoring",)):
-        write_ranks(table, folder)
-    return str(folder)
-
-
-def _drawn(folder: Path) -> list[Path]:
-    return sorted([*folder.glob("*.png"), *folder.glob("samples/*.png")])
 
 
 def _plan(

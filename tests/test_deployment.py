@@ -157,15 +157,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         assert made.running() == []
 
 
-def test_three_deployments_with_their_pool_schedule_and_limit(site: Site) -> None:
+def test_deployments_with_their_pool_schedule_and_limit(site: Site) -> None:
     found = {
         name: site.api(f"deployments/name/{name}")
-        for name in ("fuse-then-detect/m3fd", "fuse-then-segment/msrs", "compare/scenes")
+        for name in (
+            "fuse-then-detect/m3fd",
+            "fuse-then-segment/msrs",
+            "fuse-then-score/harvard",
+            "compare/scenes",
+        )
     }
     experiments = {name: made["parameters"]["experiment"] for name, made in found.items()}
     assert experiments == {
         "fuse-then-detect/m3fd": "table4",
         "fuse-then-segment/msrs": "table5",
+        "fuse-then-score/harvard": "table1",
         "compare/scenes": "scenes",
     }
     for made in found.values():

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from pipelines.cli import main
+from pipelines.gallery import write_sheets
 from pipelines.loading import load_experiment
 from pipelines.plan import Plan, make_plan
 from pipelines.runner import Step, make_step
@@ -121,6 +123,20 @@ def test_pictures_are_gathered_under_readable_names(finished: Finished) -> None:
     assert {"visible-fuse-samples.png", "visible-segment-seed0-confusion.png"} <= names
     assert "visible-detect-seed0-precision_recall.png" in names
     assert any(name.startswith("visible-detect-seed0-0") for name in names)  # drawn boxes
+    assert "comparison-smoke-detection.png" in names  # the segmenter sees the same images
+
+
+def test_a_comparison_sheet_is_drawn_once(finished: Finished) -> None:
+    plan, store = plan_of(finished.store)
+    folder = finished.store / "results" / "smoke"
+    drawn = sorted((finished.store / "sheets").iterdir())
+    before = [path.stat().st_mtime_ns for path in drawn]
+    sheets = write_sheets(plan, store, folder)
+    assert {sheet.resolve() for sheet in sheets} == {path.resolve() for path in drawn}
+    assert [path.stat().st_mtime_ns for path in drawn] == before
+    height, width = cv2.imread(str(sheets[0])).shape[:2]
+    assert width > 3 * 160  # infrared, visible and the one method that fuses
+    assert height > width / 2
 
 
 def test_both_tables_are_complete(finished: Finished) -> None:

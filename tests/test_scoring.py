@@ -21,6 +21,7 @@ from fusion.pairs import list_pairs, write_png
 from pipelines.cli import main
 from pipelines.data import open_dataset
 from pipelines.devices import Slot
+from pipelines.gallery import gather_pictures
 from pipelines.intervals import RESAMPLES, intervals, resamples
 from pipelines.loading import load_experiment
 from pipelines.plan import Plan, images_of, make_plan
@@ -405,6 +406,9 @@ def test_by_part_there_is_a_table_per_part(
         assert value is not None
         assert value.mean == pytest.approx(rows[:, 0].mean())
     assert tables[0].title.endswith("scoring on medical CT, image quality")
+    drawn = gather_pictures(plan, store)
+    names = {path.name for path in drawn.glob("comparison-*.png") if path.exists()}
+    assert names == {"comparison-medical-CT.png", "comparison-medical-PET.png"}
 
 
 def test_by_part_needs_parts(folders: Any) -> None:

@@ -1,0 +1,110 @@
+"""An experiment's pictures in one folder: samples by readable names, ranks, comparison sheets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipelines.data import Dataset, open_dataset
+from pipelines.digests import digest
+from pipelines.jobs import pictured
+from pipelines.plan import Cell, Plan
+from pipelines.specs import DatasetSpec
+from pipelines.store import Stage, Store
+
+SHEET_PAIRS = 4
+BASELINES = ("infrared", "visible")
+"""Methods that show a source as it is, which a sheet shows anyway."""
+
+
+def gather_pictures(plan: Plan, store: Store) -> Path:
+    """Gather what the finished cells have drawn; draw ranks and comparison sheets; return where."""
+    from pipelines.ranks import write_ranks
+    from pipelines.tables import experiment_tables
+
+    folder = store.root / "results" / plan.experiment.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for cell in plan.cells:
+        for stage in cell.stages:
+            seed = "" if stage.kind == "fuse" else f"-seed{cell.seed}"
+            for path in _drawn(store.directory(stage)):
+                _link(
+                    path, folder / f"{_file_name(cell.method.row)}-{stage.kind}{seed}-{path.name}"
+                )
+    for table in experiment_tables(plan, store, ("scoring",)):
+        write_ranks(table, folder)
+    write_sheets(plan, store, folder)
+    return folder
+
+
+def write_sheets(plan: Plan, store: Store, folder: Path) -> list[Path]:
+    """Draw the methods' fused test images side by side: a sheet per dataset, or per part of one.
+
+    A sheet that shows these very images already is only linked again. A method that is trained
+    once per seed is shown as its first seed made it; methods not yet fused are left out.
+    """
+    written = []
+    for fused in _fused_by_dataset(plan, store).values():
+        stage = next(iter(fused.values()))
+        dataset = open_dataset(DatasetSpec(**stage.local["dataset"]))
+        for part in dataset.spec.parts or ("",):
+            key = digest([part, {row: stage.key for row, stage in fused.items()}])[:16]
+            drawn = store.root / "sheets" / f"{key}.png"
+            if not drawn.exists():
+                folders = {row: store.directory(one) / "images" for row, one in fused.items()}
+                _draw(dataset, part, folders, drawn)
+            target = folder / f"comparison-{'-'.join(filter(None, (dataset.spec.name, part)))}.png"
+            _link(drawn, target)
+            written.append(target)
+    return written
+
+
+def _fused_by_dataset(plan: Plan, store: Store) -> dict[str, dict[str, Stage]]:
+    """Return the finished fusing stages by row, for each set of pairs that is fused."""
+    found: dict[str, dict[str, Stage]] = {}
+    for cell in plan.cells:
+        stage = _fusing(cell)
+        if cell.method.name not in BASELINES and store.manifest(stage) is not None:
+            found.setdefault(stage.spec["pairs"], {}).setdefault(cell.method.row, stage)
+    return found
+
+
+def _fusing(cell: Cell) -> Stage:
+    return next(stage for stage in cell.stages if stage.kind == "fuse")
+
+
+def _draw(dataset: Dataset, part: str, folders: dict[str, Path], out: Path) -> None:
+    from fusion.comparison_sheet import comparison_sheet
+    from fusion.pairs import read_rgb
+
+    names = [name for name in dataset.test if not part or dataset.part_of(name) == part]
+    rows = []
+    for name in pictured(names)[:SHEET_PAIRS]:
+        pair = dataset.pairs[name]
+        paths = [pair.infrared, pair.visible, *(one / f"{name}.png" for one in folders.values())]
+        rows.append((name, [read_rgb(path) for path in paths]))
+    out.parent.mkdir(exist_ok=True)
+    partial = out.with_suffix(f".{os.getpid()}.png")
+    comparison_sheet(rows, [*_captions(dataset.spec, part), *folders], partial)
+    partial.replace(out)
+
+
+def _captions(spec: DatasetSpec, part: str) -> list[str]:
+    """Return what the sources are called: by their folders where the dataset joins modalities."""
+    if not part:
+        return ["infrared", "visible"]
+    both = (folder.replace("{part}", part) for folder in (spec.infrared, spec.visible))
+    return [folder.rsplit("/", 1)[-1] for folder in both]
+
+
+def _drawn(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.png"), *folder.glob("samples/*.png")])
+
+
+def _file_name(row: str) -> str:
+    return row.replace("/", "-").replace(" ", "_")
+
+
+def _link(path: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    target.symlink_to(path)
