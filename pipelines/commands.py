@@ -88,6 +88,7 @@ def _where_tracked(store: Store) -> str:
 def _pictures(plan: Plan, store: Store) -> str:
     """Gather the cells' sample pictures in one folder under readable names; draw the ranks."""
     from pipelines.ranks import write_ranks
+    from pipelines.robustness_picture import write_robustness
     from pipelines.tables import experiment_tables
 
     folder = store.root / "results" / plan.experiment.name
@@ -102,6 +103,7 @@ def _pictures(plan: Plan, store: Store) -> str:
                 target.symlink_to(path)
     for table in experiment_tables(plan, store, ("scoring",)):
         write_ranks(table, folder)
+    write_robustness(plan, store, folder)
     return str(folder)
 
 
@@ -135,7 +137,7 @@ def plan(options: argparse.Namespace) -> int:
     made, store = _plan(options, parse_overrides(options.set))
     seen: set[str] = set()
     counts: Counter[str] = Counter()
-    for cell in made.cells:
+    for cell in (*made.cells, *made.perturbed):
         for step in cell.steps:
             for stage in step.stages:
                 if stage.title not in seen:
@@ -185,9 +187,12 @@ def _blocked(made: Plan) -> list[str]:
 
 def _show(plan: Plan, store: Store, tasks: Any, form: Any) -> None:
     from pipelines.renderers import render
+    from pipelines.robustness import robustness_tables
     from pipelines.tables import experiment_tables
 
     tables = experiment_tables(plan, store, tasks)
+    # Read on a terminal, a table of all kinds would be too wide.
+    tables += robustness_tables(plan, store, by_kind=form == "text")
     if form == "json":
         print("[" + ",\n".join(render(table, form) for table in tables) + "]")
         return
