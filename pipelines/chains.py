@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fusion.perturb import Perturbation
 from fusion.weights import choose_published, is_word, ready
 from pipelines.data import Dataset
 from pipelines.digests import derive_seed, digest
@@ -96,6 +98,28 @@ def scoring_chain(
     }
     inputs = {"fused": fused, "index": index}
     return None, (stage_of("score", facts, inputs, local_of(dataset)),)
+
+
+def perturbed_stages(clean: Stage, perturbation: Perturbation, known: Facts) -> tuple[Stage, ...]:
+    """Return the stages from disturbed test pairs to the scores; `clean` holds the clean scores.
+
+    They differ from the clean chain in what is fused and looked at, not in any network.
+    """
+    fused, index = clean.inputs["fused"], clean.inputs["index"]
+    facts = {
+        "pairs": fused.spec["pairs"],
+        "split": index.spec["split"],
+        "kind": perturbation.kind,
+        "strength": perturbation.strength,
+        "code": known.module("fusion.perturb"),
+    }
+    sources = stage_of("perturb", facts, local={"dataset": fused.local["dataset"]})
+    again = replace(
+        fused,
+        spec={**fused.spec, "perturbed": perturbation.modality},
+        inputs={**fused.inputs, "perturbed": sources},
+    )
+    return sources, again, replace(clean, inputs={**clean.inputs, "fused": again})
 
 
 def _start(path: Path | None, key: str, known: Facts) -> tuple[str, dict[str, Any]] | None:

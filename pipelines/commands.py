@@ -111,7 +111,7 @@ def plan(options: argparse.Namespace) -> int:
     made, store = _plan(options, parse_overrides(options.set))
     seen: set[str] = set()
     counts: Counter[str] = Counter()
-    for cell in made.cells:
+    for cell in (*made.cells, *made.perturbed):
         for step in cell.steps:
             for stage in step.stages:
                 if stage.title not in seen:
@@ -161,9 +161,12 @@ def _blocked(made: Plan) -> list[str]:
 
 def _show(plan: Plan, store: Store, tasks: Any, form: Any) -> None:
     from pipelines.renderers import render
+    from pipelines.robustness import robustness_tables
     from pipelines.tables import experiment_tables
 
     tables = experiment_tables(plan, store, tasks)
+    # Read on a terminal, a table of all kinds would be too wide.
+    tables += robustness_tables(plan, store, by_kind=form == "text")
     if form == "json":
         print("[" + ",\n".join(render(table, form) for table in tables) + "]")
         return

@@ -30,6 +30,8 @@ from pipelines.devices import slots
 from pipelines.loading import load_experiment
 from pipelines.plan import Plan, make_plan
 from pipelines.renderers import render
+from pipelines.robustness import robustness_tables, runnable
+from pipelines.robustness_picture import log_robustness
 from pipelines.runner import Step, make_step
 from pipelines.specs import TASKS, Task
 from pipelines.store import open_store
@@ -129,6 +131,10 @@ def run_experiment(
         failures = work.run([list(cell.steps) for cell in plan.cells], tracker.log_finished)
         tables = experiment_tables(plan, work.store, tasks)
         tracker.log_tables(tables)
+        # Only now: the tables do not wait for what is done to the pairs afterwards.
+        failures += work.run([[step] for step in runnable(plan, work.store)])
+        tables += robustness_tables(plan, work.store)
+        log_robustness(plan, work.store, tracker)
     markdown = "\n\n".join(render(table, "md") for table in tables)
     create_markdown_artifact(markdown, key=artifact_key(plan), description=ARTIFACT)
     _stop_if_failed(failures)

@@ -20,6 +20,7 @@ BASELINES = ("infrared", "visible")
 def gather_pictures(plan: Plan, store: Store) -> Path:
     """Gather what the finished cells have drawn; draw ranks and comparison sheets; return where."""
     from pipelines.ranks import write_ranks
+    from pipelines.robustness_picture import write_robustness
     from pipelines.tables import experiment_tables
 
     folder = store.root / "results" / plan.experiment.name
@@ -33,6 +34,7 @@ def gather_pictures(plan: Plan, store: Store) -> Path:
                 )
     for table in experiment_tables(plan, store, ("scoring",)):
         write_ranks(table, folder)
+    write_robustness(plan, store, folder)
     write_sheets(plan, store, folder)
     return folder
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
+from fusion.perturb import Perturbation
 from pipelines.chains import (
     Chain,
     detector_chain,
     local_of,
     method_check,
+    perturbed_stages,
     scoring_chain,
     segmenter_chain,
     stage_of,
@@ -24,6 +26,7 @@ from pipelines.data import Dataset, open_dataset
 from pipelines.digests import derive_seed, digest, names_digest
 from pipelines.facts import Facts
 from pipelines.jobs import Metrics, Report
+from pipelines.robustness_words import WORDS
 from pipelines.runner import NO_SLOT, Step, job_of, make_here, make_stage
 from pipelines.specs import DatasetSpec, ExperimentSpec, MethodSpec, Task
 from pipelines.store import Stage, Store
@@ -44,17 +47,19 @@ VERBS: dict[Task, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One number-giving unit: a method's images, one task, one seed."""
+    """One number-giving unit: a method's images, clean or disturbed, one task, one seed."""
 
     method: MethodSpec
     task: Task
     seed: int
     steps: tuple[Step, ...]
+    perturbation: Perturbation | None = None
 
     @property
     def title(self) -> str:
-        """For people: method, task and seed."""
-        return f"{self.method.row} / {self.task} / seed {self.seed}"
+        """For people: method, task and seed, and the disturbance if there is one."""
+        disturbed = f" / {self.perturbation.label}" if self.perturbation else ""
+        return f"{self.method.row} / {self.task} / seed {self.seed}{disturbed}"
 
     @property
     def result(self) -> Stage:
@@ -80,6 +85,16 @@ class Plan:
     cells: tuple[Cell, ...]
     blocked: tuple[tuple[str, str], ...]
     """Title of the cell and the sentence that says why it cannot run."""
+    perturbed: tuple[Cell, ...] = ()
+    """What the clean cells' networks make of disturbed test pairs."""
+
+    @property
+    def sweeps(self) -> tuple[Step, ...]:
+        """The perturbed cells' steps, put together: a curve's strengths share one subprocess."""
+        stages: dict[str, list[Stage]] = {}
+        for step in (step for cell in self.perturbed for step in cell.steps):
+            stages.setdefault(step.title, []).extend(step.stages)
+        return tuple(Step(title, tuple(made)) for title, made in stages.items())
 
     @property
     def digest(self) -> str:
@@ -237,6 +252,25 @@ class Planner:
         steps.append(Step(f"{VERBS[task]} {method.row}{drawn}", stages))
         return Cell(method, task, seed, tuple(steps))
 
+    def perturbed(self, clean: Cell, perturbation: Perturbation) -> Cell:
+        """Return the cell that shows disturbed test pairs to the networks of `clean`."""
+        title = f"{VERBS[clean.task]} {clean.method.row} under {WORDS[perturbation.kind]}"
+        stages = perturbed_stages(clean.result, perturbation, self._known)
+        step = Step(f"{title} (seed {clean.seed})", stages)
+        return replace(clean, steps=(step,), perturbation=perturbation)
+
+
+def fuses(method: MethodSpec) -> bool:
+    """Whether `method` makes its images here, so that disturbed pairs can be fused."""
+    return "folder" not in method.params
+
+
+def perturbations(experiment: ExperimentSpec, cell: Cell) -> tuple[Perturbation, ...]:
+    """Return what the test pairs of a clean cell are to be disturbed by."""
+    if experiment.perturb is None or cell.task == "scoring" or not fuses(cell.method):
+        return ()
+    return experiment.perturb.perturbations
+
 
 def images_of(experiment: ExperimentSpec, task: Task) -> DatasetSpec:
     """Return what is fused for a task: for scores the test images, unless another task needs all.
@@ -264,12 +298,15 @@ def make_plan(
     A bad dataset or checkpoint blocks its cells only; the others are planned.
     """
     cells: list[Cell] = []
+    perturbed: list[Cell] = []
     blocked: list[tuple[str, str]] = []
     wanted = [task for task in tasks if getattr(experiment, task) is not None]
     with Planner(store, report) as planner:
         for task, method, seed in product(wanted, experiment.methods, experiment.seeds):
             try:
                 cells.append(planner.cell(experiment, method, task, seed))
+                found = perturbations(experiment, cells[-1])
+                perturbed += [planner.perturbed(cells[-1], one) for one in found]
             except InputError as error:
                 blocked.append((f"{method.row} / {task} / seed {seed}", str(error)))
-    return Plan(experiment, tuple(cells), tuple(blocked))
+    return Plan(experiment, tuple(cells), tuple(blocked), tuple(perturbed))

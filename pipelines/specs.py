@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from detection.datasets import M3FD_CLASSES
-from fusion.errors import did_you_mean
+from fusion.errors import InputError, did_you_mean
+from fusion.perturb import KINDS, Modality, Perturbation
 from pipelines.grids import expand_grid
 from segmentation.datasets import MSRS_CLASSES
 
@@ -274,6 +275,45 @@ class ScoringSpec(Spec):
         return self
 
 
+Strength = Annotated[float, Field(strict=True)]
+"""Strict: true is no number."""
+
+
+class PerturbSpec(Spec):
+    """Disturbances of the test pairs, each kind with its strengths (`fusion.perturb`).
+
+    Networks trained on clean images fuse and look at disturbed ones; nothing is trained again.
+    """
+
+    shift: tuple[Strength, ...] = ()
+    rotation: tuple[Strength, ...] = ()
+    infrared_noise: tuple[Strength, ...] = ()
+    visible_darkening: tuple[Strength, ...] = ()
+    lost: tuple[Modality, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> PerturbSpec:
+        try:
+            found = self.perturbations
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if not found:
+            raise ValueError(f"perturb names no strength; give one of {', '.join(KINDS)} a list")
+        twice = [one for one in found if found.count(one) > 1]
+        if twice:
+            raise ValueError(f"{twice[0].kind} lists {twice[0].strength} twice; keep one of them")
+        return self
+
+    @property
+    def perturbations(self) -> tuple[Perturbation, ...]:
+        """Every kind and strength, the weakest of a kind first."""
+        return tuple(
+            Perturbation(kind, strength)
+            for kind in KINDS
+            for strength in sorted(getattr(self, kind))
+        )
+
+
 class PaperSpec(Spec):
     """The printed tables that stand beneath ours."""
 
@@ -300,6 +340,7 @@ class ExperimentSpec(Spec):
     detection: DetectionSpec | None = None
     segmentation: SegmentationSpec | None = None
     scoring: ScoringSpec | None = None
+    perturb: PerturbSpec | None = None
     paper: PaperSpec = PaperSpec()
     deviations: tuple[str, ...] = ()
     timeout_hours: float = Field(default=96.0, gt=0)
@@ -322,6 +363,8 @@ class ExperimentSpec(Spec):
             raise ValueError("seeds must be a list of different whole numbers")
         if not any(getattr(self, task) for task in TASKS):
             raise ValueError("give at least one of detection, segmentation and scoring")
+        if self.perturb is not None and not (self.detection or self.segmentation):
+            raise ValueError("perturb needs detection or segmentation; scores of images have none")
         for task, spec in (("detection", self.detection), ("segmentation", self.segmentation)):
             if spec is not None and spec.dataset.task != task:
                 raise ValueError(

@@ -17,7 +17,7 @@ from pipelines.stages_data import (
     split,
 )
 from pipelines.stages_detection import detect, train_detector
-from pipelines.stages_fusion import fuse, train_fusion
+from pipelines.stages_fusion import fuse, perturb, train_fusion
 from pipelines.stages_scoring import score
 from pipelines.stages_segmentation import segment, train_segmenter
 
@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "split": Kind(split, 1, ("split.yaml",)),
     "index": Kind(index, 1, ("index.json",)),
     "train_fusion": Kind(train_fusion, 1, ("weights.pt",), resumable=True),
+    "perturb": Kind(perturb, 1, ("images",)),
     "fuse": Kind(fuse, 2, ("images",)),
     "train_detector": Kind(train_detector, 1, ("weights.pt",)),
     "detect": Kind(detect, 1, ("predictions.json",)),

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from fusion.errors import InputError
 from pipelines.jobs import Job, Metrics, pictured
+
+if TYPE_CHECKING:
+    from fusion.method import FusionMethod
+    from fusion.pairs import ImagePair
 
 
 def train_fusion(job: Job) -> Metrics:
@@ -35,8 +42,23 @@ def train_fusion(job: Job) -> Metrics:
     return {"final": result.history[-1], "epochs": len(result.history)}
 
 
+def perturb(job: Job) -> Metrics:
+    """Disturb one image of every test pair, for all methods, into ``images/NAME.png``."""
+    from fusion.pairs import read_image, write_png
+    from fusion.perturb import Perturbation, perturb
+
+    dataset, images = job.dataset(), job.out / "images"
+    perturbation = Perturbation(job.spec["kind"], job.spec["strength"])
+    images.mkdir()
+    for done, name in enumerate(dataset.test, 1):
+        source: Path = getattr(dataset.pairs[name], perturbation.modality)
+        write_png(images / f"{name}.png", perturb(read_image(source), perturbation, name))
+        job.report(done, len(dataset.test), perturbation.label)
+    return {"images": len(dataset.test)}
+
+
 def fuse(job: Job) -> Metrics:
-    """Fuse every pair of a dataset into ``images/NAME.png``."""
+    """Fuse every pair of a dataset, or its disturbed test pairs, into ``images/NAME.png``."""
     from fusion import load_method
     from fusion.generate import fuse_folder
     from fusion.pairs import read_rgb
@@ -49,11 +71,11 @@ def fuse(job: Job) -> Metrics:
         job.device,
         **job.spec["params"],
     )
-    pairs = list(dataset.pairs.values())
+    pairs = _perturbed(job, method) if "perturbed" in job.inputs else dataset.pairs
     images = job.out / "images"
     summary = fuse_folder(
         method,
-        pairs,
+        list(pairs.values()),
         images,
         device=job.device,
         color=dataset.spec.color,
@@ -61,7 +83,7 @@ def fuse(job: Job) -> Metrics:
     )
     rows = []
     for name in pictured(list(dataset.splits.get("test", dataset.pairs))):
-        pair = dataset.pairs[name]
+        pair = pairs[name]
         paths = (pair.infrared, pair.visible, images / f"{name}.png")
         rows.append((name, [read_rgb(path) for path in paths]))
     contact_sheet(rows, ["infrared", "visible", job.spec["method"]], job.out / "samples.png")
@@ -70,3 +92,24 @@ def fuse(job: Job) -> Metrics:
 
 def _weights(job: Job) -> Path | None:
     return job.inputs["weights"] / "weights.pt" if "weights" in job.inputs else None
+
+
+def _perturbed(job: Job, method: FusionMethod) -> dict[str, ImagePair]:
+    """Return the test pairs with the disturbed image in the place of the clean one.
+
+    They are files like any other pair, so that a method that reads files itself sees them, too.
+    """
+    from fusion.method import FusionMethod
+
+    if method.by_name and type(method).prepare is FusionMethod.prepare:
+        raise InputError(
+            f'The method "{job.spec["method"]}" fuses nothing here: its images were made of clean '
+            f"pairs; take it, or perturb, out of the experiment."
+        )
+    dataset, folder = job.dataset(), job.inputs["perturbed"] / "images"
+    found = {}
+    for name in dataset.test:
+        pair, image = dataset.pairs[name], folder / f"{name}.png"
+        first = job.spec["perturbed"] == "infrared"
+        found[name] = replace(pair, infrared=image) if first else replace(pair, visible=image)
+    return found

@@ -358,7 +358,7 @@ def test_a_wrong_key_is_told_before_any_flow_starts(
     assert main([command, str(write_experiment(seed=[0])), *store]) == 2
     assert capsys.readouterr().err.endswith(
         'the key "seed" is unknown. Did you mean "seeds"? Available: detection, deviations, '
-        "methods, name, paper, scoring, seeds, segmentation, timeout_hours.\n"
+        "methods, name, paper, perturb, scoring, seeds, segmentation, timeout_hours.\n"
     )
     assert flows.calls == []
 
