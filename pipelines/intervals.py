@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.digests import derive_seed
+from pipelines.statistics import percentile_interval
 
 Values = NDArray[np.float64]
 RESAMPLES = 1000
-LEVEL = 95.0
 
 
 def resamples(images: int) -> Values:
@@ -25,18 +25,25 @@ def resamples(images: int) -> Values:
     return counts.reshape(RESAMPLES, images).astype(np.float64)
 
 
-def intervals(values: Values) -> list[tuple[float, float] | None]:
-    """Return the 95 % interval of the mean of each column of ``images x metrics`` values.
+def resampled_means(values: Values) -> Values:
+    """Return the mean of each column of ``images x metrics`` values, ``RESAMPLES x metrics``.
 
-    Undefined values (nan) are left out of every mean. None where fewer than two are defined.
+    Undefined values (nan) are left out of every mean, which is nan where all are.
     """
     known = np.isfinite(values)
     counts = resamples(len(values))
     with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has no defined value
-        means = (counts @ np.where(known, values, 0.0)) / (counts @ known)
-    tail = (100 - LEVEL) / 2
-    found: list[tuple[float, float] | None] = []
-    for column, number in zip(means.T, known.sum(axis=0), strict=True):
-        low, high = np.nanpercentile(column, (tail, 100 - tail)) if number > 1 else (0.0, 0.0)
-        found.append((float(low), float(high)) if number > 1 else None)
-    return found
+        means: Values = (counts @ np.where(known, values, 0.0)) / (counts @ known)
+    return means
+
+
+def intervals(values: Values) -> list[tuple[float, float] | None]:
+    """Return the 95 % interval of the mean of each column of ``images x metrics`` values.
+
+    None where fewer than two values are defined.
+    """
+    defined = np.isfinite(values).sum(axis=0)
+    return [
+        percentile_interval(column) if number > 1 else None
+        for column, number in zip(resampled_means(values).T, defined, strict=True)
+    ]

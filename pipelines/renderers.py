@@ -112,17 +112,17 @@ def markdown(table: Table) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """Return CSV: one row per method; per column mean, sd and, of scores, the interval's ends.
+    """Return CSV: one row per method; per column mean, sd and the ends of the interval.
 
     A field is empty where there is no number.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    suffixes = ("", " sd", " low", " high") if table.task == "scoring" else ("", " sd")
+    suffixes = ("", " sd", " low", " high")
     head = [f"{column}{suffix}" for column in table.columns for suffix in suffixes]
     writer.writerow(["method", "kind", "seeds finished", "seeds wanted", *head])
     for row in table.rows:
-        cells = [part for value in row.values for part in _numbers(value)[: len(suffixes)]]
+        cells = [part for value in row.values for part in _numbers(value)]
         writer.writerow([row.label.strip(), row.kind, row.finished, row.wanted, *cells])
     return stream.getvalue()
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.specs import Task
 
 Kind = Literal["ours", "paper", "difference"]
@@ -14,13 +17,38 @@ Kind = Literal["ours", "paper", "difference"]
 class Value:
     """A score: mean and standard deviation over the seeds that are finished.
 
-    Shares (AP, IoU) are in percent. `ci95` is the interval over test images where it is known.
+    Shares (AP, IoU) are in percent. `ci95` is the interval of the mean over resampled test images
+    where it is known; it does not cover other seeds.
     """
 
     mean: float
     sd: float | None
     seeds: int
     ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A method's results behind its row, in the table's units and order of columns.
+
+    `points` is float64[seeds, columns] on the test set itself; `resampled`, float64[resamples,
+    columns], the mean over seeds on resamples of its `images` images that all methods share; nan
+    where nothing is defined. `fixed` says that nothing is trained and seeds make no difference.
+    """
+
+    points: NDArray[np.float64]
+    resampled: NDArray[np.float64]
+    images: int
+    fixed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RowScores:
+    """What a row is made of; `measured` is None while nothing is, or no longer, known."""
+
+    values: tuple[Value | None, ...]
+    notes: tuple[str, ...] = ()
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True)

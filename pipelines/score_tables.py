@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.intervals import LEVEL, RESAMPLES, Values, intervals
+from pipelines.intervals import Values, resampled_means
 from pipelines.plan import Cell
-from pipelines.rows import Row, Table, Value
+from pipelines.rows import Measured, Row, RowScores, Table, Value
 from pipelines.score_files import read_scores
+from pipelines.share_tables import COVERED
+from pipelines.statistics import percentile_interval
 from pipelines.store import Store
 
 DIGITS = 3
@@ -22,17 +24,16 @@ LOWER = ("MSE", MEAN_RANK)
 """Columns in which the lowest value is best."""
 
 
-def score_values(
-    cells: Sequence[Cell], store: Store, part: str, columns: Sequence[str]
-) -> tuple[tuple[Value | None, ...], tuple[str, ...]]:
-    """Return a row's values, over the images of `part`, and a note per metric with gaps.
+def score_row(cells: Sequence[Cell], store: Store, part: str, columns: Sequence[str]) -> RowScores:
+    """Return a row over the images of `part` from its finished cells; a note per metric with gaps.
 
     Seeds that share their images count once: of a method that is not trained there is one result.
     An image counts in a metric's mean where the metric is defined for all seeds.
     """
     unique = {cell.result.key: cell for cell in cells}.values()
     if not unique:
-        return (None,) * len(columns), ()
+        return RowScores((None,) * len(columns))
+    first = next(iter(unique))
     tables = [read_scores(store.directory(cell.result)) for cell in unique]
     names, metrics, _ = tables[0]
     chosen = [n for n, name in enumerate(names) if not part or name.startswith(f"{part}-")]
@@ -41,22 +42,31 @@ def score_values(
     known: NDArray[np.bool_] = np.all(np.isfinite(stack), axis=0)
     reasons = [(store.manifest(cell.result) or {})["metrics"]["metrics"] for cell in unique]
     notes = [
-        _note(next(iter(unique)).method.row, column, defined, reasons)
+        _note(first.method.row, column, defined, reasons)
         for column, defined in zip(columns, known.T, strict=True)
         if not defined.all()
     ]
-    return tuple(_values(stack, known)), tuple(notes)
+    measured = _measured(stack, known, fixed=not first.trains_fusion)
+    return RowScores(_values(measured, known), tuple(notes), measured)
 
 
-def _values(stack: NDArray[np.float64], known: NDArray[np.bool_]) -> list[Value | None]:
-    """Return one value per metric of ``seeds x images x metrics`` scores."""
-    averages: Values = np.where(known, stack.mean(axis=0), np.nan)
+def _measured(stack: Values, known: NDArray[np.bool_], *, fixed: bool) -> Measured:
+    """Average ``seeds x images x metrics`` scores over the images that are known."""
+    averages = np.where(known, stack.mean(axis=0), np.nan)
+    total = np.where(known, stack, 0).sum(axis=1)
+    points = np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+    return Measured(points, resampled_means(averages), stack.shape[1], fixed)
+
+
+def _values(measured: Measured, known: NDArray[np.bool_]) -> tuple[Value | None, ...]:
     found: list[Value | None] = []
-    for metric, ci95 in enumerate(intervals(averages)):
-        means = stack[:, known[:, metric], metric].mean(axis=1) if known[:, metric].any() else ()
+    for means, resampled, images in zip(
+        measured.points.T, measured.resampled.T, known.sum(axis=0), strict=True
+    ):
+        ci95 = percentile_interval(resampled) if images > 1 else None
         sd = float(np.std(means, ddof=1)) if len(means) > 1 else None
-        found.append(Value(fmean(means), sd, len(means), ci95) if len(means) else None)
-    return found
+        found.append(Value(fmean(means), sd, len(means), ci95) if images else None)
+    return tuple(found)
 
 
 def _note(
@@ -75,11 +85,10 @@ def with_mean_ranks(table: Table, convention: str) -> Table:
     bare = replace(table, digits=DIGITS, lower=tuple(c for c in LOWER if c in table.columns))
     ranks = metric_ranks(bare)
     rows = tuple(_with_mean_rank(row, ranks) for row in bare.rows)
-    sure = f"{LEVEL:g} %: interval of the mean over images, bootstrap of {RESAMPLES} resamples"
     lowest = f"; of {', '.join(bare.lower)} the lowest value is best" if bare.lower else ""
     notes = (
         f'Metrics by the convention "{convention}"{lowest}.',
-        f"{sure}, the same for every method; it says nothing about other training seeds.",
+        COVERED,
         "Mean rank: over the metrics that are defined, ties share the mean of their places.",
         *bare.notes,
     )

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 from fusion.errors import InputError, did_you_mean
+from pipelines.comparisons import Evidence, conclude
 from pipelines.loading import config_path, read_yaml
-from pipelines.plan import Cell, Plan
-from pipelines.rows import Row, Table, Value, difference
-from pipelines.score_tables import score_values, with_mean_ranks
+from pipelines.plan import Plan
+from pipelines.rows import Measured, Row, Table, Value, difference
+from pipelines.score_tables import score_row, with_mean_ranks
+from pipelines.share_tables import COVERED, MEANS, ONE_SEED, share_row
 from pipelines.specs import ExperimentSpec, SplitSpec, Task
 from pipelines.store import Store
 
-__all__ = ["Row", "Table", "Value", "experiment_tables", "read_paper_table"]
+__all__ = ["Row", "Table", "Value", "experiment_evidence", "experiment_tables", "read_paper_table"]
 
-MEANS = {"detection": ("mAP50", "mAP50-95"), "segmentation": ("mIoU", "mIoU w/o background")}
 METRIC = {
     "detection": "AP50 in percent",
     "segmentation": "IoU in percent",
@@ -44,65 +44,53 @@ def experiment_tables(plan: Plan, store: Store, tasks: Sequence[Task]) -> list[T
 
     One per task, or one per part of the dataset where `scoring.by_part` says so.
     """
+    return [evidence.table for evidence in experiment_evidence(plan, store, tasks)]
+
+
+def experiment_evidence(plan: Plan, store: Store, tasks: Sequence[Task]) -> list[Evidence]:
+    """Return the same tables, each with what it supports."""
     return [
-        _table(plan, store, task, part)
+        _evidence(plan, store, task, part)
         for task in tasks
         if (spec := getattr(plan.experiment, task)) is not None
         for part in (spec.dataset.parts if getattr(spec, "by_part", False) else ("",))
     ]
 
 
-def _table(plan: Plan, store: Store, task: Task, part: str) -> Table:
+def _evidence(plan: Plan, store: Store, task: Task, part: str) -> Evidence:
     experiment, spec = plan.experiment, getattr(plan.experiment, task)
     columns = spec.metrics if task == "scoring" else (*spec.dataset.classes, *MEANS[task])
     printed, notes = _paper_rows(experiment, task, columns, part)
     rows: list[Row] = []
+    measured: dict[str, Measured] = {}
     for method in experiment.methods:
         cells = [c for c in plan.cells if c.task == task and c.method.row == method.row]
         done = [cell for cell in cells if store.manifest(cell.result) is not None]
-        values, remarks = (
-            score_values(done, store, part, columns)
+        found = (
+            score_row(done, store, part, columns)
             if task == "scoring"
-            else (_percentages(done, store, spec.dataset.classes, len(columns)), ())
+            else share_row(done, store, spec.dataset.classes)
         )
-        ours = Row(method.row, "ours", values, len(done), len(experiment.seeds))
+        ours = Row(method.row, "ours", found.values, len(done), len(experiment.seeds))
         rows.append(ours)
-        notes = (*notes, *remarks)
-        if (found := printed.get(method.row, printed.get(method.name))) is not None:
-            paper = Row("  paper", "paper", found, 1, 1)
+        notes = (*notes, *found.notes)
+        if found.measured is not None:
+            measured[method.row] = found.measured
+        if (values := printed.get(method.row, printed.get(method.name))) is not None:
+            paper = Row("  paper", "paper", values, 1, 1)
             rows += [paper, difference(ours, paper)]
-    if (seeds := len(experiment.seeds)) > 1:
+    seeds = len(experiment.seeds)
+    if measured and task != "scoring":
+        notes = (*notes, COVERED, *((ONE_SEED,) if seeds == 1 else ()))
+    if seeds > 1:
         notes = (f"Mean and standard deviation over {seeds} seeds.", *notes)
     whose = f"{spec.dataset.name} {part}".strip()
     title = f"{experiment.name}: {task} on {whose}, {METRIC[task]}"
     told, name = deviations(experiment, task), f"{task}-{part}".strip("-")
     made = Table(title, task, columns, tuple(rows), notes, told, name)
-    return with_mean_ranks(made, spec.convention) if task == "scoring" else made
-
-
-def _percentages(
-    cells: Sequence[Cell], store: Store, classes: Sequence[str], columns: int
-) -> tuple[Value | None, ...]:
-    found = [
-        _scores(cell.task, manifest["metrics"], classes)
-        for cell in cells
-        if (manifest := store.manifest(cell.result)) is not None
-    ]
-    return tuple(_value([scores[i] for scores in found]) for i in range(columns))
-
-
-def _scores(task: Task, metrics: Mapping[str, Any], classes: Sequence[str]) -> list[float | None]:
-    if task == "detection":
-        return [*(metrics["AP50"][name] for name in classes), metrics["mAP50"], metrics["mAP"]]
-    means = [metrics["miou"], metrics["miou_foreground"]]
-    return [*(metrics["iou"][name] for name in classes), *means]
-
-
-def _value(scores: Sequence[float | None]) -> Value | None:
-    known = [100 * score for score in scores if score is not None]
-    if not known:
-        return None
-    return Value(fmean(known), stdev(known) if len(known) > 1 else None, len(known))
+    visible = next((m.row for m in experiment.methods if m.name == "visible"), None)
+    ranked = with_mean_ranks(made, spec.convention) if task == "scoring" else made
+    return conclude(ranked, measured, visible)
 
 
 def _paper_rows(
