@@ -358,8 +358,8 @@ def test_the_table_has_a_column_per_strength_and_a_line_of_changes(
     (line,) = [x for x in render(table, "md").splitlines() if x.startswith("| average")]
     assert line.startswith("| average | **61.0 ±1.4** | **46.0 ±5.7** |")
     lines = list(csv.reader(io.StringIO(render(table, "csv"))))
-    assert lines[0][4:8] == ["clean", "clean sd", "shift 2 px", "shift 2 px sd"]
-    assert lines[4][6] == "-15.0000"
+    assert lines[0][8:10] == ["shift 2 px", "shift 2 px sd"]
+    assert lines[4][8] == "-15.0000"
     assert any(note.startswith("Shift of infrared: the infrared image") for note in table.notes)
 
 
