@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pipelines.data import Dataset, open_dataset
@@ -27,7 +28,8 @@ def gather_pictures(plan: Plan, store: Store) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for cell in plan.cells:
         for stage in cell.stages:
-            seed = "" if stage.kind == "fuse" else f"-seed{cell.seed}"
+            own = stage.kind != "fuse" or cell.trains_fusion
+            seed = f"-seed{cell.seed}" if own else ""
             for path in _drawn(store.directory(stage)):
                 _link(
                     path, folder / f"{_file_name(cell.method.row)}-{stage.kind}{seed}-{path.name}"
@@ -104,7 +106,7 @@ def _drawn(folder: Path) -> list[Path]:
 
 
 def _file_name(row: str) -> str:
-    return row.replace("/", "-").replace(" ", "_")
+    return re.sub(r"[^\w.()+-]+", "_", row)
 
 
 def _link(path: Path, target: Path) -> None:
