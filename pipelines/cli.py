@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         commands_explain,
         commands_fusion,
         commands_profile,
+        commands_report,
         commands_score,
         commands_weights,
     )
@@ -68,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     table = command("table", commands.table, "the tables from whatever is finished")
     _experiment(table)
     table.add_argument("--format", choices=("text", "md", "csv", "latex", "json"), default="text")
+    _report(command("report", commands_report.report, "one HTML page of whatever is finished"))
     _fuse(command("fuse", commands_fusion.fuse, "fuse two folders of images"))
     methods = command("methods", commands_fusion.methods, "list the fusion methods")
     methods.add_argument("--json", action="store_true", help="as JSON")
@@ -113,6 +115,11 @@ def _score(made: argparse.ArgumentParser) -> None:
 
 def _store(made: argparse.ArgumentParser) -> None:
     made.add_argument("--store", help="where results live (default: $FUSE_THEN_STORE or ./runs)")
+
+
+def _report(made: argparse.ArgumentParser) -> None:
+    _experiment(made)
+    made.add_argument("--out", metavar="FILE.html", help="(default: STORE/reports/NAME.html)")
 
 
 def _fuse(made: argparse.ArgumentParser) -> None:

@@ -1,0 +1,1 @@
+"""An experiment's report: one HTML page that holds everything and asks the network for nothing."""
