@@ -29,13 +29,14 @@ from pipelines.renderers import shown
 from pipelines.report.collect import collect
 from pipelines.report.detections import read_detected
 from pipelines.report.html import VOID, raw, tag
-from pipelines.report.model import Report
+from pipelines.report.model import Report, Robustness
 from pipelines.report.page import page
 from pipelines.report.palette import looks
 from pipelines.report.scatter import Point, pareto, scatter
 from pipelines.report.sentences import finding, unsupported
 from pipelines.report.spread import mean_over_seeds, most_different
 from pipelines.report.svg import Scale, log_ticks, ticks
+from pipelines.robustness import Curve, robustness_table
 from pipelines.rows import Row, Table, Value
 from pipelines.specs import TASKS
 from pipelines.store import Store
@@ -255,6 +256,32 @@ def test_the_papers_rows_stand_beneath_ours(made: Made, monkeypatch: pytest.Monk
     assert rows[place + 1 : place + 3] == ["paper", "difference"]
     assert table[place + 1][1].strip() == "81.5"
     assert html.count("White diamonds: the paper") == 1
+
+
+def test_disturbed_pairs_have_a_section_of_curves_and_a_table(made: Made) -> None:
+    rows = [method.row for method in made.plan.experiment.methods]
+    found = [
+        Curve("detection", "shift", "px", row, (0.0, 2.0, 8.0), ({0: 50.0}, {0: 40.0 - n}, {}))
+        for n, row in enumerate(rows)
+    ]
+    found += [
+        Curve("detection", "lost", "", row, ("clean", "visible"), ({0: 50.0, 1: 52.0}, {0: 9.5}))
+        for row in rows
+    ]
+    table = robustness_table(made.plan, found, "detection")
+    html = page(replace(made.report(), robustness=(Robustness(table, tuple(found)),)))
+    reader = Reader(html)
+    drawn = [label for label in reader.values("aria-label") if "average" in label]
+    shift = next(label for label in drawn if label.startswith("Shift of infrared: "))
+    assert "average 50.0, 38.0, -" in shift
+    assert any(label.startswith("Loss of an image: infrared 51.0, 9.5") for label in drawn)
+    (shown,) = [t for t in reader.tables if t[0][1:3] == ["clean\n", "shift 2 px\n"]]
+    assert [cell.strip() for cell in shown[1][:3]] == ["infrared (1 of 2 seeds)", "50.0", "40.0"]
+    assert "When the pairs are disturbed" in html
+
+
+def test_without_disturbed_pairs_there_is_no_such_section(html: str) -> None:
+    assert "#robustness" not in html
 
 
 def test_the_area_below_a_curve_is_its_ap50(made: Made) -> None:

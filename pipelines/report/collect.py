@@ -14,9 +14,10 @@ from pipelines.jobs import Report as Progress
 from pipelines.plan import Cell, Plan
 from pipelines.report import detections, masks
 from pipelines.report.losses import training_curves
-from pipelines.report.model import Report, Speed, TaskReport
+from pipelines.report.model import Report, Robustness, Speed, TaskReport
 from pipelines.report.origins import processor, records
 from pipelines.report.strips import Images, detection_strips, segmentation_strips
+from pipelines.robustness import curves, robustness_tables
 from pipelines.specs import DatasetSpec
 from pipelines.store import Store
 
@@ -50,8 +51,18 @@ def collect(
         tasks=tuple(collector.task(one) for one in evidence),
         agreements=tuple(agreements),
         losses=training_curves(plan, store),
+        robustness=_robustness(plan, store),
         cells=records(plan, store, words),
         blocked=plan.blocked,
+    )
+
+
+def _robustness(plan: Plan, store: Store) -> tuple[Robustness, ...]:
+    """Return each task's curves as far as they are finished; none where nothing is disturbed."""
+    found = curves(plan, store)
+    return tuple(
+        Robustness(table, tuple(curve for curve in found if curve.task == table.task))
+        for table in robustness_tables(plan, store)
     )
 
 

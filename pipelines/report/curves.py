@@ -32,7 +32,7 @@ def precision_recall_figure(name: str, lines: Sequence[Line], looks: Looks) -> H
     drawn = [_drawn(curve, across, up, looks[curve.method], 2.0) for curve in lines]
     told = ", ".join(f"{c.method} {100 * sum(c.y) / len(c.y):.1f}" for c in lines)
     label = f"Precision over recall of {name}; AP50: {told}"
-    return figure(WIDTH, HEIGHT, label, _frame(across, up, name, "recall", "precision"), *drawn)
+    return figure(WIDTH, HEIGHT, label, frame(across, up, name, "recall", "precision"), *drawn)
 
 
 def loss_figures(lines: Sequence[Line], looks: Looks, name: str) -> list[Html]:
@@ -50,9 +50,9 @@ def loss_figures(lines: Sequence[Line], looks: Looks, name: str) -> list[Html]:
     for method in dict.fromkeys(curve.method for curve in lines):
         mine = [curve for curve in lines if curve.method == method]
         drawn = [_drawn(curve, across, up, looks[method], 1.3) for curve in mine]
-        frame = _frame(across, up, method, "epoch", "loss")
+        axes = frame(across, up, method, "epoch", "loss")
         others = tag("use", href=f"#all-{name}") if panels else shared
-        panels.append(figure(WIDTH, HEIGHT, _told(method, mine), frame, others, *drawn))
+        panels.append(figure(WIDTH, HEIGHT, _told(method, mine), axes, others, *drawn))
     return panels
 
 
@@ -79,15 +79,22 @@ def _drawn(curve: Line, across: Scale, up: Scale, look: Look, width: float) -> H
     )
 
 
-def _frame(across: Scale, up: Scale, title: str, below: str, beside: str) -> list[Html]:
+def frame(
+    across: Scale,
+    up: Scale,
+    title: str,
+    below: str,
+    beside: str,
+    marks: Sequence[tuple[float, str]] | None = None,
+) -> list[Html]:
+    """Return title, axes and grid; `marks` are the places to name below, by default round ones."""
     quiet: How = {"font_size": SMALL, "fill": QUIET}
     drawn = [text(0, 13, shortened(title, 34), font_weight=600)]
     for value in ticks(*up.values, 5):
         label = short_number(value)
         drawn.append(line(LEFT, up(value), across.places[1], up(value)))
         drawn.append(text(LEFT - 5, up(value) + 4, label, text_anchor="end", **quiet))
-    for value in ticks(*across.values, 5):
-        label = short_number(value)
+    for value, label in marks or [(v, short_number(v)) for v in ticks(*across.values, 5)]:
         drawn.append(text(across(value), BOTTOM + 14, label, text_anchor="middle", **quiet))
     middle = sum(across.places) / 2
     drawn.append(text(middle, BOTTOM + 30, below, text_anchor="middle", **quiet))

@@ -11,10 +11,10 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from detection.matching import Ranking, rankings
 
 from detection.ap import Detection
 from detection.datasets import Box
+from detection.matching import Ranking, rankings
 from detection.pictures import match
 from fusion.pairs import Image
 from pipelines.report.images import data_uri

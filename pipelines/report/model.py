@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipelines.evidence import Agreement, Evidence
+from pipelines.robustness import Curve
+from pipelines.rows import Table
 from segmentation.iou import Confusion
 
 MarkKind = Literal["hit", "false", "found", "missed"]
@@ -85,6 +87,14 @@ class TaskReport:
 
 
 @dataclass(frozen=True)
+class Robustness:
+    """One task on disturbed test pairs: its table and the curves behind it."""
+
+    table: Table
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
 class CellRecord:
     """Where one number comes from: `facts` by column; `again` is the command that makes it."""
 
@@ -110,5 +120,6 @@ class Report:
     tasks: tuple[TaskReport, ...]
     agreements: tuple[Agreement, ...]
     losses: Mapping[str, tuple[Line, ...]]
+    robustness: tuple[Robustness, ...]
     cells: tuple[CellRecord, ...]
     blocked: tuple[tuple[str, str], ...]

@@ -16,6 +16,7 @@ from pipelines.report.model import Report, Speed, TaskReport
 from pipelines.report.palette import Looks
 from pipelines.report.provenance import provenance
 from pipelines.report.results import results
+from pipelines.report.robustness import robustness
 from pipelines.report.scatter import Point, pareto, scatter
 from pipelines.report.section import Builder, Section
 from pipelines.report.sentences import heading, headline_value, listed
@@ -149,4 +150,12 @@ def losses(report: Report, looks: Looks) -> list[Section]:
     return [Section("training", "Training curves", body)]
 
 
-SECTIONS: tuple[Builder, ...] = (tasks, examples, speed, agreement, losses, provenance)
+SECTIONS: tuple[Builder, ...] = (
+    tasks,
+    robustness,
+    examples,
+    speed,
+    agreement,
+    losses,
+    provenance,
+)
