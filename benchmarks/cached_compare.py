@@ -2,14 +2,14 @@
 
     python -m benchmarks.cached_compare
 
-The stages are finished by hand: results made up, but manifests, files and keys as a run writes
-them. Prefect and MLflow start from nothing in the first run; the second is the one that counts.
+The stages are finished by hand: results made up (tests/synthetic_store.py), but manifests, files
+and keys as a run writes them. Prefect and MLflow start from nothing in the first run, which also
+resamples every cell and draws; the second is the one that counts.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -17,16 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from benchmarks.common import Row, table
-from fusion.pairs import write_png
 from pipelines.loading import load_experiment
 from pipelines.plan import make_plan
-from pipelines.runner import NO_SLOT, make_stage
 from pipelines.specs import TASKS, ExperimentSpec
-from pipelines.store import Stage, Store
+from pipelines.store import Store
+from tests.synthetic_store import finish
 
 WANTED_SECONDS = 10.0
 PLAIN = ("infrared", "visible", "average", "maximum", "laplacian")
@@ -58,7 +56,7 @@ def run() -> list[Row]:
         home = Path(folder)
         experiment = home / "cached.yaml"
         experiment.write_text(yaml.safe_dump(EXPERIMENT), encoding="utf-8")
-        count = finish(load_experiment(str(experiment)), Store(home / "store"))
+        count = finished(load_experiment(str(experiment)), Store(home / "store"))
         first, second = (_seconds(experiment, home) for _ in range(2))
     what = f"fully cached compare: 10 methods x 2 tasks x 3 seeds, {count} stages"
     shown = f"{second:.1f} s (first run, Prefect's and MLflow's databases to be made: {first:.1f})"
@@ -66,44 +64,11 @@ def run() -> list[Row]:
     return [Row(what, "the clock", shown, wanted, second < WANTED_SECONDS)]
 
 
-def finish(spec: ExperimentSpec, store: Store) -> int:
+def finished(spec: ExperimentSpec, store: Store) -> int:
     """Finish every stage of an experiment with made-up results; return how many there are."""
     plan = make_plan(spec, store, TASKS, lambda _title: lambda *_: None)
-    stages = {stage.title: stage for cell in plan.cells for stage in cell.stages}
-    for stage in stages.values():
-        make_stage(stage, store, _made_up, NO_SLOT)
-    return len(stages)
-
-
-def _made_up(stage: Stage, out: Path) -> dict[str, Any]:
-    """Write what a body of this kind would leave, small; return metrics of the same form."""
-    dice = random.Random(stage.key)
-    if stage.kind.startswith("train"):
-        (out / "weights.pt").write_bytes(dice.randbytes(1000))
-        (out / "history.csv").write_text("epoch,loss\n1,0.5\n", encoding="utf-8")
-        return {"epochs": 1}
-    picture = np.frombuffer(dice.randbytes(160 * 208 * 3), np.uint8).reshape(160, 208, 3)
-    if stage.kind == "fuse":
-        (out / "images").mkdir()
-        write_png(out / "images" / "00000.png", picture)
-        write_png(out / "samples.png", picture)
-        return {"images": 1}
-    classes = stage.inputs["index"].spec["classes"]
-    scores = {name: dice.random() for name in classes}
-    mean = sum(scores.values()) / len(scores)
-    if stage.kind == "detect":
-        (out / "predictions.json").write_text("[]", encoding="utf-8")
-        write_png(out / "precision_recall.png", picture)
-        (out / "samples").mkdir()
-        for number in range(6):
-            write_png(out / "samples" / f"{number:05}.png", picture)
-        return {"AP50": scores, "AP": scores, "mAP50": mean, "mAP": mean}
-    (out / "masks").mkdir()
-    write_png(out / "masks" / "00000.png", picture[..., 0])
-    (out / "confusion.npz").write_bytes(dice.randbytes(1000))
-    for name in ("confusion.png", "samples.png"):
-        write_png(out / name, picture)
-    return {"iou": scores, "miou": mean, "miou_foreground": mean}
+    finish(plan.cells, store)
+    return len({stage.title for cell in plan.cells for stage in cell.stages})
 
 
 def _seconds(experiment: Path, home: Path) -> float:
