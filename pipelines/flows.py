@@ -27,6 +27,7 @@ from prefect.utilities.annotations import quote
 from fusion.errors import InputError
 from pipelines.console import Screen
 from pipelines.devices import slots
+from pipelines.experiments import remember
 from pipelines.loading import load_experiment
 from pipelines.plan import Plan, make_plan
 from pipelines.renderers import render
@@ -101,6 +102,7 @@ def train_fusion(
     work = Work(store, devices, jobs)
     with work.screen.live():
         plan = work.plan(experiment, overrides, TASKS)
+        remember(plan, work.store)
         steps = [cell.steps[0] for cell in plan.cells if cell.trains_fusion]
         failures = work.run([[step] for step in steps])
     _stop_if_failed(failures)
