@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
         commands_data,
         commands_explain,
         commands_fusion,
+        commands_mlflow,
         commands_profile,
         commands_report,
         commands_score,
@@ -78,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     _sheet(command("sheet", commands_explain.sheet, "fused images side by side, with a zoom"))
     _weights(command("weights", commands_weights.weights_list, "the authors' published weights"))
     _data(command("data", commands_data.data_verify, "look at a dataset before using it"))
+    _mlflow(command("mlflow", commands_mlflow.sync, "what the store holds, in MLflow"))
     return top
 
 
@@ -197,6 +199,18 @@ def _data(made: argparse.ArgumentParser) -> None:
         one.add_argument("dataset", help="DATASET.yaml, or the name of a shipped one")
         one.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
         _store(one)
+
+
+def _mlflow(made: argparse.ArgumentParser) -> None:
+    from pipelines import commands_mlflow
+
+    sub = made.add_subparsers(required=True, metavar="ACTION")
+    text = "write what is missing there: runs, tables, curves, models; again does no harm"
+    one = sub.add_parser("sync", help=text, description=text)
+    one.set_defaults(command=commands_mlflow.sync)
+    one.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="(default: all run here)")
+    one.add_argument("--uri", help="sqlite:///FILE.db or http://... (default: the store's own)")
+    _store(one)
 
 
 if __name__ == "__main__":

@@ -27,16 +27,17 @@ from prefect.utilities.annotations import quote
 from fusion.errors import InputError
 from pipelines.console import Screen
 from pipelines.devices import slots
+from pipelines.experiments import remember
 from pipelines.loading import load_experiment
 from pipelines.plan import Plan, make_plan
 from pipelines.renderers import render
 from pipelines.robustness import robustness_tables, runnable
-from pipelines.robustness_picture import log_robustness
 from pipelines.runner import Step, make_step
 from pipelines.specs import TASKS, Task
 from pipelines.store import open_store
 from pipelines.tables import experiment_tables
 from pipelines.tracking import Tracker
+from pipelines.tracking_robustness import log_robustness
 from pipelines.worker import StageFailed
 
 Overrides = dict[str, Any]
@@ -103,6 +104,7 @@ def train_fusion(
     work = Work(store, devices, jobs)
     with work.screen.live():
         plan = work.plan(experiment, overrides, TASKS)
+        remember(plan, work.store)
         steps = [cell.steps[0] for cell in plan.cells if cell.trains_fusion]
         failures = work.run([[step] for step in steps])
     _stop_if_failed(failures)

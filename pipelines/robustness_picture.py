@@ -1,4 +1,4 @@
-"""Robustness curves drawn, written into the store's folder of results, and shown in MLflow."""
+"""Robustness curves drawn, and written into the store's folder of results."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusion.perturb import KINDS
-from pipelines.digests import digest
 from pipelines.plan import Plan
 from pipelines.renderers import render
 from pipelines.robustness import HEADLINES, Curve, curves, robustness_tables
 from pipelines.robustness_words import WORDS
 from pipelines.specs import Task
 from pipelines.store import Store
-from pipelines.tracking import IDENTITY, Tracker, tracking_uri
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +92,8 @@ def _draw(axes: Axes, curve: Curve, methods: Sequence[str]) -> None:
         axes.fill_between(xs, low, high, color=color, alpha=faint, linewidth=0)
 
 
-def _figures(plan: Plan, store: Store) -> Iterator[tuple[str, Figure]]:
+def figures(plan: Plan, store: Store) -> Iterator[tuple[str, Figure]]:
+    """Yield name and picture of every task that was disturbed."""
     found = curves(plan, store)
     for task in HEADLINES:
         if any(curve.task == task for curve in found):
@@ -105,7 +104,7 @@ def _figures(plan: Plan, store: Store) -> Iterator[tuple[str, Figure]]:
 def write_robustness(plan: Plan, store: Store, folder: Path) -> list[Path]:
     """Write a picture, a Markdown table and a CSV per task into `folder`, if there are curves."""
     written = []
-    for name, drawn in _figures(plan, store):
+    for name, drawn in figures(plan, store):
         written.append(folder / f"{name}.png")
         drawn.savefig(written[-1])
     for table in robustness_tables(plan, store):
@@ -113,35 +112,3 @@ def write_robustness(plan: Plan, store: Store, folder: Path) -> list[Path]:
             written.append(folder / f"{table.name}.{form}")
             written[-1].write_text(render(table, form).rstrip("\n") + "\n", encoding="utf-8")
     return written
-
-
-def log_robustness(plan: Plan, store: Store, tracker: Tracker) -> None:
-    """Put tables and pictures beside the other tables of the experiment's run in MLflow.
-
-    Does nothing without curves, and when these very cells are there already.
-    """
-    uri = tracking_uri(store)
-    note = store.root / "tracked" / digest(sorted(c.result.key for c in plan.perturbed))[:16]
-    database = Path(uri.removeprefix("sqlite:///"))
-    here = database.exists() or not uri.startswith("sqlite:///")
-    known = here and note.is_file() and note.read_text("utf-8") == uri
-    if not plan.perturbed or known:
-        return
-    client, run = tracker.connect(), _parent(plan, tracker)
-    for table in robustness_tables(plan, store):
-        for form in ("md", "csv", "json"):
-            client.log_text(run, render(table, form), f"tables/{table.name}.{form}")
-    for name, drawn in _figures(plan, store):
-        client.log_figure(run, drawn, f"tables/{name}.png")
-    if all(store.manifest(cell.result) for cell in plan.perturbed):
-        note.parent.mkdir(exist_ok=True)
-        note.write_text(uri, encoding="utf-8")
-
-
-def _parent(plan: Plan, tracker: Tracker) -> str:
-    """Return the run of the experiment, which the tracker has made when it connected."""
-    client = tracker.connect()
-    experiment = client.get_experiment_by_name(f"fuse-then/{plan.experiment.name}")
-    identity = digest(plan.experiment.model_dump(mode="json"))[:16]
-    (run,) = client.search_runs([experiment.experiment_id], f"tags.`{IDENTITY}` = '{identity}'")
-    return str(run.info.run_id)

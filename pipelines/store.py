@@ -17,6 +17,8 @@ from fusion.errors import InputError
 from pipelines.digests import FileDigests, digest
 
 MANIFEST = "manifest.json"
+USAGE = "usage.json"
+"""What a worker leaves beside a result: facts about its process that join the manifest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,10 @@ class Store:
     def commit(self, stage: Stage, manifest: dict[str, Any]) -> None:
         """Write the manifest last and rename the partial directory into place."""
         partial, final = self.partial(stage), self.directory(stage)
-        path = partial / MANIFEST
+        path, usage = partial / MANIFEST, partial / USAGE
+        if usage.is_file():
+            manifest = {**manifest, **json.loads(usage.read_text(encoding="utf-8"))}
+            usage.unlink()
         with path.open("w", encoding="utf-8") as stream:
             json.dump(manifest, stream, indent=1, sort_keys=True)
             stream.flush()

@@ -1,83 +1,89 @@
 """MLflow as a view of the store: one parent run per experiment, one child per finished cell.
 
-Everything here is made from manifests, with explicit run ids, so that it can be made again; no
-training process ever talks to MLflow.
+Everything here is made from manifests, with explicit run ids, so that it can be made again
+(`Tracker.sync`, in any MLflow); no training process ever talks to MLflow. What a child shows is
+decided in `pipelines.tracking_cells`, the model registry in `pipelines.tracking_models`.
 """
 
 from __future__ import annotations
 
-import logging
-import os
+import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from fusion.errors import InputError
 from pipelines.digests import digest
+from pipelines.experiments import remember, spec_digest
+from pipelines.jobs import Report
 from pipelines.plan import Cell, Plan
 from pipelines.provenance import provenance
 from pipelines.ranks import rank_figure
 from pipelines.renderers import render
 from pipelines.rows import Row, Table
-from pipelines.store import Stage, Store
+from pipelines.specs import TASKS
+from pipelines.store import Store
+from pipelines.tables import experiment_tables
+from pipelines.tracking_cells import CellRun
+from pipelines.tracking_metrics import metric_name
+from pipelines.tracking_models import Registry
+from pipelines.tracking_robustness import log_robustness
+from pipelines.tracking_server import VIEW, VIEW_TAG, Experiment, connect, missing, tracking_uri
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-IDENTITY = "fuse_then.id"
-PICTURES = ("samples.png", "samples", "precision_recall.png", "confusion.png", "history.csv")
-VALUE_LENGTH, NOTE_LENGTH = 500, 5000
-"""What MLflow takes in a parameter and in a tag."""
-
-
-def tracking_uri(store: Store) -> str:
-    """Return ``$MLFLOW_TRACKING_URI``, or a SQLite database inside the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root / 'mlflow.db'}"
-
-
-def connect(uri: str) -> MlflowClient:
-    """Return a client that neither phones home nor talks about its tables."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow import MlflowClient
-
-    for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri)
+__all__ = ["Tracker", "connect", "tracking_uri"]
+NOTE_LENGTH = 5000
+"""How much of the tables a run's description holds."""
 
 
 class Tracker:
-    """Writes an experiment's runs; what is there already is left alone."""
+    """Writes an experiment's runs; what is there already is left alone.
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    `counts` says what was done: cells "logged", cells and "models" that were new, "known" ones.
+    """
+
+    def __init__(self, plan: Plan, store: Store, uri: str | None = None) -> None:
         self._plan, self._store = plan, store
+        self.uri = uri or tracking_uri(store)
         self._logged: set[str] = set()
-        self._client: MlflowClient | None = None
-        self._experiment = self._parent = ""
+        self._models: dict[str, str] = {}
+        self._experiment: Experiment | None = None
+        self._parent = ""
+        self.counts: Counter[str] = Counter()
 
     def prepare(self) -> None:
-        """Connect before any training, unless these very cells have been logged before."""
-        if not self._known():
+        """Remember the experiment, and connect before any training, unless all is logged."""
+        remember(self._plan, self._store)
+        if not self._known:
             self.connect()
+
+    def sync(self, report: Report) -> Counter[str]:
+        """Write all that the store holds of the experiment, whatever was logged before."""
+        self._known = False
+        self.connect()
+        remember(self._plan, self._store)
+        for done, cell in enumerate(self._plan.cells):
+            report(done, len(self._plan.cells), cell.title)
+            self._log(cell)
+        present = {cell.task for cell in self._plan.cells}
+        tasks = tuple(task for task in TASKS if task in present)
+        self.log_tables(experiment_tables(self._plan, self._store, tasks))
+        log_robustness(self._plan, self._store, self, again=True)
+        return self.counts
 
     def log_finished(self) -> None:
         """Log every cell that has finished since the last call."""
-        if self._known():
-            return
-        for cell in self._plan.cells:
-            if cell.result.key not in self._logged:
-                manifest = self._store.manifest(cell.result)
-                if manifest is not None:
-                    self._log_cell(cell, manifest)
-                    self._logged.add(cell.result.key)
+        if not self._known:
+            for cell in self._plan.cells:
+                self._log(cell)
 
     def log_tables(self, tables: Sequence[Table]) -> None:
-        """Put the tables beside the parent run, and end it."""
-        if self._known():
+        """Put the tables and the report beside the parent run, and end it."""
+        if self._known:
             return
         self.log_finished()
-        client = self.connect()
+        client = self.connect().client
+        ended = max((cell.ended for cell in self._finished()), default=_now())
         known = client.get_run(self._parent).data.metrics
         for table in tables:
             for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json")):
@@ -86,203 +92,117 @@ class Tracker:
             if (figure := rank_figure(table)) is not None:
                 client.log_figure(self._parent, figure, f"tables/{table.name}-ranks.png")
             for row in table.rows:
-                self._log_row(table, row, known)
+                self._log_row(table, row, known, ended)
+        spec = self._plan.experiment
+        client.log_dict(self._parent, spec.model_dump(mode="json"), "experiment.json")
+        page = self._store.root / "reports" / f"{spec.name}.html"
+        if page.is_file():
+            client.log_artifact(self._parent, str(page), "report")
         note = "\n\n".join(render(table, "md") for table in tables)
         client.set_tag(self._parent, "mlflow.note.content", note[:NOTE_LENGTH])
         done = all(cell.result.key in self._logged for cell in self._plan.cells)
-        client.set_terminated(self._parent, "FINISHED" if done else "FAILED")
+        client.set_terminated(self._parent, "FINISHED" if done else "FAILED", ended)
         if done:
             self._note.parent.mkdir(exist_ok=True)
-            self._note.write_text(tracking_uri(self._store), encoding="utf-8")
+            self._note.write_text(self._state(), encoding="utf-8")
+
+    @property
+    def parent(self) -> str:
+        """The experiment's run, once `connect` has found or made it."""
+        return self._parent
 
     @property
     def _note(self) -> Path:
-        """Remembers that these very cells are in MLflow: connecting to it costs seconds."""
-        return self._store.root / "tracked" / self._plan.digest
+        """Remembers what is in this MLflow: connecting to it costs seconds."""
+        return self._store.root / "tracked" / f"{self._plan.digest}-{digest(self.uri)[:8]}"
 
+    def _state(self) -> str:
+        """Return what a note says when every cell has been logged as it is now."""
+        found = (self._store.manifest(cell.result) for cell in self._plan.cells)
+        return json.dumps([VIEW, self.uri, digest([m and m["digest"] for m in found])])
+
+    @cached_property
     def _known(self) -> bool:
-        uri = tracking_uri(self._store)
-        database = Path(uri.removeprefix("sqlite:///"))
-        gone = uri.startswith("sqlite:///") and not database.exists()
-        return not gone and self._note.is_file() and self._note.read_text("utf-8") == uri
+        """Whether all cells were finished, and in this MLflow, when first asked."""
+        note = self._note
+        noted = note.is_file() and note.read_text("utf-8") == self._state()
+        return noted and not missing(self.uri)
 
-    def _log_row(self, table: Table, row: Row, known: Mapping[str, float]) -> None:
+    def _finished(self) -> Iterator[CellRun]:
+        for cell in self._plan.cells:
+            if self._store.manifest(cell.result) is not None:
+                yield CellRun(self._plan.experiment, cell, self._store)
+
+    def _log_row(self, table: Table, row: Row, known: Mapping[str, float], moment: int) -> None:
         """Log a row's means as metrics of the parent, so that experiments can be compared."""
         from mlflow.entities import Metric
 
-        now, metrics = int(time.time() * 1000), []
+        metrics = []
         unit, wanted = (1, table.columns) if table.task == "scoring" else (100, ("mAP50", "mIoU"))
         # "table/" keeps these apart from the children's own metrics, whose unit they share.
         place = table.name.replace(table.task, "table", 1)
         for column, value in zip(table.columns, row.values, strict=True):
-            name = _metric_name(f"{place}/{column}/{row.label.strip()}")
+            name = metric_name(f"{place}/{column}/{row.label.strip()}")
             if row.kind != "ours" or value is None or column not in wanted:
                 continue
             if known.get(name) != value.mean / unit:
-                metrics.append(Metric(name, value.mean / unit, now, 0))
+                metrics.append(Metric(name, value.mean / unit, moment, 0))
         if metrics:
-            self.connect().log_batch(self._parent, metrics=metrics)
+            self.connect().client.log_batch(self._parent, metrics=metrics)
 
-    def connect(self) -> MlflowClient:
+    def connect(self) -> Experiment:
         """Connect, which costs seconds, and find or make the parent run.
 
         Raises InputError when there is no MLflow at the tracking URI.
         """
-        if self._client is None:
-            from mlflow.exceptions import MlflowException
+        if self._experiment is None:
+            self._experiment = Experiment(self.uri, self._plan.experiment.name)
+            self._parent = self._find_parent(self._experiment)
+        return self._experiment
 
-            uri = tracking_uri(self._store)
-            self._client = connect(uri)
-            try:
-                self._experiment = self._find_experiment(self._client, uri)
-            except MlflowException as error:
-                raise InputError(
-                    f"There is no MLflow at {uri}; start it, or unset MLFLOW_TRACKING_URI to keep "
-                    f"the runs in the store."
-                ) from error
-            spec = self._plan.experiment
-            facts = provenance()
-            tags = {"fuse_then.commit": facts["commit"], "fuse_then.command": facts["command"]}
-            # The spec alone, not the cells: detect, segment and compare share their parent.
-            self._parent, _ = self._find_run(
-                digest(spec.model_dump(mode="json"))[:16],
-                spec.name,
-                {**tags, "fuse_then.kind": "experiment"},
-            )
-        return self._client
-
-    def _find_experiment(self, client: MlflowClient, uri: str) -> str:
-        name = f"fuse-then/{self._plan.experiment.name}"
-        found = client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        local = uri.startswith("sqlite:")
-        folder = (self._store.root / "mlartifacts" / self._plan.experiment.name).as_uri()
-        return str(client.create_experiment(name, folder if local else None))
-
-    def _find_run(
-        self, identity: str, name: str, tags: Mapping[str, str], start: int | None = None
-    ) -> tuple[str, bool]:
-        """Return the run that carries `identity`, and whether it had to be made.
-
-        `start` is in milliseconds since 1970, by default now.
-        """
-        client = self._client
-        if client is None:
-            raise RuntimeError("the tracker is not connected")
-        query = f"tags.`{IDENTITY}` = '{identity}'"
-        runs = client.search_runs([self._experiment], query, max_results=1)
-        if runs:
-            return str(runs[0].info.run_id), False
-        source = {"mlflow.source.name": "fuse-then", "mlflow.source.type": "PROJECT"}
-        facts = {IDENTITY: identity, **source, **tags}
-        run = client.create_run(self._experiment, start, facts, name)
-        return str(run.info.run_id), True
-
-    def _log_cell(self, cell: Cell, manifest: Mapping[str, Any]) -> None:
-        client = self.connect()
+    def _find_parent(self, experiment: Experiment) -> str:
+        spec, cells = self._plan.experiment, list(self._finished())
+        newest = max(cells, key=lambda cell: cell.ended).manifest if cells else provenance()
         tags = {
-            "mlflow.parentRunId": self._parent,
-            "method": cell.method.row,
-            "task": cell.task,
-            "seed": str(cell.seed),
-            "dataset": getattr(self._plan.experiment, cell.task).dataset.name,
-            "fuse_then.kind": "cell",
-            "fuse_then.stage": cell.result.title,
-            "fuse_then.commit": manifest["commit"],
-            "fuse_then.command": manifest["command"],
+            "fuse_then.kind": "experiment",
+            "fuse_then.commit": newest["commit"],
+            "fuse_then.command": newest["command"],
         }
-        # The task comes first: the list of runs cuts long names at their end.
-        name = f"{cell.result.kind} {cell.method.row} s{cell.seed}"
-        begun = _milliseconds(manifest["started"]) - 1000 * round(self._seconds(cell))
-        run, made = self._find_run(f"{self._parent}/{cell.result.key}", name, tags, begun)
-        if made or client.get_run(run).info.status != "FINISHED":
-            self._fill(run, cell, manifest)
+        begun = min([cell.begun for cell in cells], default=_now())
+        # The spec alone, not the cells: detect, segment and compare share their parent.
+        return experiment.run(spec_digest(spec), spec.name, tags, begun)[0]
 
-    def _fill(self, run: str, cell: Cell, manifest: Mapping[str, Any]) -> None:
-        from mlflow.entities import Metric, Param
+    def _log(self, cell: Cell) -> None:
+        """Log a cell that has finished, and its fusion network as soon as that has."""
+        if cell.result.key in self._logged:
+            return
+        model = self._register(cell)
+        if self._store.manifest(cell.result) is None:
+            return
+        shown = CellRun(self._plan.experiment, cell, self._store)
+        experiment = self.connect()
+        # Made again with another result, a cell is another run.
+        identity = f"{self._parent}/{cell.result.key}/{str(shown.manifest['digest'])[:8]}"
+        tags = {"mlflow.parentRunId": self._parent, **shown.tags}
+        run, complete = experiment.run(identity, shown.name, tags, shown.begun)
+        if not complete:
+            shown.write(experiment.client, run, model, {VIEW_TAG: VIEW})
+        self.counts["known" if complete else "logged"] += 1
+        self._logged.add(cell.result.key)
 
-        client = self.connect()
-        now = _milliseconds(manifest["started"]) + round(1000 * manifest["seconds"])
-        seconds = self._seconds(cell) + manifest["seconds"]
-        numbers = {**dict(_metrics(cell, manifest["metrics"])), "seconds": seconds}
-        metrics = [Metric(_metric_name(k), v, now, 0) for k, v in numbers.items()]
-        params = [Param(k, str(v)[:VALUE_LENGTH]) for k, v in self._params(cell).items()]
-        client.log_batch(run, metrics=metrics, params=params)
-        self._log_dataset(run, cell)
-        for stage in cell.stages:
-            self._log_artifacts(run, stage)
-        client.set_terminated(run, "FINISHED", now)
-
-    def _seconds(self, cell: Cell) -> float:
-        """Return the seconds spent on a cell before its last stage."""
-        before = [stage for stage in cell.stages if stage is not cell.result]
-        return float(sum(m["seconds"] for s in before if (m := self._store.manifest(s))))
-
-    def _params(self, cell: Cell) -> dict[str, Any]:
-        spec = getattr(self._plan.experiment, cell.task).model_dump(mode="json")
-        dataset = spec.pop("dataset")
-        train = cell.method.train
-        fusion = train.model_dump(exclude={"dataset"}) if train else {}
-        return {
-            "method": cell.method.row,
-            "method.name": cell.method.name,
-            "task": cell.task,
-            "seed": cell.seed,
-            "dataset": dataset["name"],
-            **{f"method.{key}": value for key, value in cell.method.params.items()},
-            **{f"fusion_training.{key}": value for key, value in fusion.items()},
-            **{f"{cell.task}.{key}": value for key, value in spec.items()},
-        }
-
-    def _log_dataset(self, run: str, cell: Cell) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        index = cell.result.inputs["index"]
-        name = getattr(self._plan.experiment, cell.task).dataset.name
-        source = str(index.local["dataset"]["root"])
-        dataset = Dataset(name, index.key, "local", source)
-        tag = InputTag("mlflow.data.context", cell.task)
-        self.connect().log_inputs(run, datasets=[DatasetInput(dataset, [tag])])
-
-    def _log_artifacts(self, run: str, stage: Stage) -> None:
-        client, folder = self.connect(), self._store.directory(stage)
-        for path in _existing(folder, (*PICTURES, "manifest.json")):
-            if path.is_dir():
-                client.log_artifacts(run, str(path), f"{stage.kind}/{path.name}")
-            else:
-                client.log_artifact(run, str(path), stage.kind)
+    def _register(self, cell: Cell) -> str | None:
+        """Return the id of the cell's trained network in the registry, None when it has none."""
+        stage = cell.steps[0].stages[0]
+        if not cell.trains_fusion or (manifest := self._store.manifest(stage)) is None:
+            return None
+        if stage.key not in self._models:
+            registry = Registry(self.connect(), self._parent)
+            folder = self._store.directory(stage)
+            model, new = registry.register(cell.method.row, stage, manifest, folder)
+            self.counts["models"] += new
+            self._models[stage.key] = model
+        return self._models[stage.key]
 
 
-def _milliseconds(moment: str) -> int:
-    return int(datetime.fromisoformat(moment).timestamp() * 1000)
-
-
-def _existing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    return (path for name in names if (path := folder / name).exists())
-
-
-def _metrics(cell: Cell, metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the names and values of a cell's scores; absent classes have none.
-
-    AP and IoU are 0..1, quality metrics in their own units.
-    """
-    means: dict[str, float | None]
-    groups: dict[str, dict[str, float | None]] = {}
-    if cell.task == "scoring":
-        means = {name: found["mean"] for name, found in metrics["metrics"].items()}
-    elif cell.task == "detection":
-        means = {"mAP50": metrics["mAP50"], "mAP50-95": metrics["mAP"]}
-        groups = {"AP50": metrics["AP50"], "AP50-95": metrics["AP"]}
-    else:
-        means = {"mIoU": metrics["miou"], "mIoU_foreground": metrics["miou_foreground"]}
-        groups = {"IoU": metrics["iou"]}
-    per_class = {
-        f"{group}/{name}": v for group, values in groups.items() for name, v in values.items()
-    }
-    yield from ((k, float(v)) for k, v in {**means, **per_class}.items() if v is not None)
-
-
-def _metric_name(name: str) -> str:
-    """Return `name` with the characters that MLflow refuses replaced."""
-    return "".join(c if c.isalnum() or c in "_-. /" else "-" for c in name)
+def _now() -> int:
+    return int(time.time() * 1000)

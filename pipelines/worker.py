@@ -12,6 +12,7 @@ import io
 import json
 import os
 import queue
+import resource
 import signal
 import subprocess
 import sys
@@ -26,8 +27,10 @@ from typing import IO, Any
 from fusion.errors import InputError
 from fusion.memory import keep_freed_memory
 from pipelines.environment import QUIET
+from pipelines.store import USAGE
 
 LOG = "log.txt"
+_IN_BYTES = sys.platform == "darwin"  # elsewhere ru_maxrss is in KiB
 
 
 class StageFailed(Exception):
@@ -158,8 +161,11 @@ def _redirect(log: Path) -> None:
 
 
 def _make(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict[str, Any]:
+    before = sum(os.times()[:4])
     try:
-        return {"metrics": _run_body(job, device, threads, talk)}
+        metrics = _run_body(job, device, threads, talk)
+        (Path(job["out"]) / USAGE).write_text(json.dumps(_usage(before)), encoding="utf-8")
+        return {"metrics": metrics}
     except InputError as error:
         return {"error": str(error), "input": True}
     except Exception as error:  # the boundary of the process: everything becomes a message
@@ -169,6 +175,13 @@ def _make(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict
             "error": f"{job['kind']} failed: {type(error).__name__}: {error} (log: {log})",
             "input": False,
         }
+
+
+def _usage(before: float) -> dict[str, float]:
+    """Return the processor time since `before`, and the most memory this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if _IN_BYTES else 1024)
+    seconds = sum(os.times()[:4]) - before  # with the children's, those that have ended
+    return {"cpu_seconds": round(seconds, 3), "peak_memory_megabytes": round(peak / 1e6, 1)}
 
 
 def _run_body(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict[str, Any]:

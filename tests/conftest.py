@@ -19,7 +19,10 @@ import pytest
 import yaml
 
 # Whatever starts processes or servers comes after the tests that answer at once.
-SLOW = ("test_worker", "test_tracking", "test_plan", "test_cli", "test_robustness")
+SLOW = (
+    *("test_worker", "test_tracking", "test_plan", "test_cli"),
+    *("test_robustness", "test_mlflow_sync"),
+)
 SLOWER = ("test_segmentation_training", "test_train_fusion", "test_detection_yolo")
 LAST = ("test_deployment", "test_end_to_end")
 

@@ -23,7 +23,7 @@ from pipelines.loading import load_experiment
 from pipelines.plan import Cell, Plan, make_plan
 from pipelines.renderers import render
 from pipelines.robustness import Curve, curves, robustness_table, robustness_tables, runnable
-from pipelines.robustness_picture import figure, log_robustness, write_robustness
+from pipelines.robustness_picture import figure, write_robustness
 from pipelines.robustness_words import MEANING, UNITS, WORDS
 from pipelines.rows import Value
 from pipelines.runner import NO_SLOT, Step, job_of, make_stage
@@ -32,6 +32,7 @@ from pipelines.stages import KINDS
 from pipelines.stages_fusion import _perturbed
 from pipelines.store import Stage, Store
 from pipelines.tracking import Tracker
+from pipelines.tracking_robustness import log_robustness
 from pipelines.worker import StageFailed
 
 Write = Callable[..., Path]
@@ -506,12 +507,12 @@ def test_mlflow_gets_tables_and_pictures_once(
     shutil.copy(mlflow_template.path, store.root / "mlflow.db")
     tracker = Tracker(finished, store)
     log_robustness(Plan(finished.experiment, finished.cells, ()), store, tracker)
-    assert tracker._client is None
+    assert tracker._experiment is None
     log_robustness(finished, store, tracker)
-    client = tracker.connect()
+    client = tracker.connect().client
     stem = "tables/detection-robustness"
-    found = {item.path for item in client.list_artifacts(tracker._parent, "tables")}
+    found = {item.path for item in client.list_artifacts(tracker.parent, "tables")}
     assert found == {f"{stem}.{kind}" for kind in ("md", "csv", "json", "png")}
     again = Tracker(finished, store)
     log_robustness(finished, store, again)
-    assert again._client is None
+    assert again._experiment is None

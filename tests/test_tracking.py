@@ -19,7 +19,9 @@ from pipelines.specs import ExperimentSpec, Task
 from pipelines.stages import KINDS
 from pipelines.store import Stage, Store
 from pipelines.tables import experiment_tables
-from pipelines.tracking import Tracker, _metric_name, tracking_uri
+from pipelines.tracking import Tracker, tracking_uri
+from pipelines.tracking_cells import CellRun
+from pipelines.tracking_metrics import metric_name, scores
 
 AP = {"People": 0.5, "Car": 0.7, "Bus": None, "Lamp": 0.1, "Motorcycle": 0.2, "Truck": 0.3}
 DETECTION = {"AP50": AP, "AP": AP, "mAP50": 0.36, "mAP": 0.2}
@@ -41,7 +43,11 @@ def spec() -> ExperimentSpec:
 def plan_of(spec: ExperimentSpec) -> Plan:
     """Return a plan as the planner makes it, of stages that can be finished by hand."""
     cells = []
-    index = Stage("index", 1, {"pairs": "x"}, local={"dataset": {"root": "/data/smoke"}})
+    assert spec.detection is not None
+    told = spec.detection.dataset.model_dump(mode="json")
+    told |= {"scenes": None, "root": "/data/smoke", "split": {"file": "/data/split.yaml"}}
+    local = {"dataset": told}
+    index = Stage("index", 1, {"pairs": "x", "split": "0123456789"}, local=local)
     for method in spec.methods:
         fused = Stage("fuse", 1, {"method": method.name})
         for seed in spec.seeds:
@@ -124,7 +130,8 @@ def test_one_parent_and_a_child_per_finished_cell(
     assert tags == {(m.row, s) for m in spec.methods for s in ("0", "1")}
     assert parent.data.metrics["table/mAP50/visible"] == pytest.approx(0.36)
     assert "table/mAP50/LKC-FUNet -tiny-" in parent.data.metrics
-    assert files(store, parent) == {f"tables/detection.{s}" for s in ("md", "csv", "json")}
+    tables = {f"tables/detection.{s}" for s in ("md", "csv", "json")}
+    assert files(store, parent) == {*tables, "experiment.json"}
     assert capfd.readouterr() == ("", "")
 
 
@@ -140,13 +147,17 @@ def test_a_child_tells_params_metrics_data_and_files(
     assert metrics["mAP50-95"] == pytest.approx(0.2)
     assert metrics["AP50/People"] == metrics["AP50-95/People"] == pytest.approx(0.5)
     assert "AP50/Bus" not in metrics
-    assert metrics["seconds"] == pytest.approx(7.5)
+    assert metrics["system/seconds"] == pytest.approx(7.5)
     params = run.data.params
     assert (params["method"], params["seed"], params["task"]) == ("visible", "1", "detection")
-    assert (params["detection.epochs"], params["dataset"]) == ("1", "smoke-detection")
+    assert (params["task.epochs"], params["dataset"]) == ("1", "smoke-detection")
     assert run.data.tags["fuse_then.commit"] == "abc"
-    (data,) = run.inputs.dataset_inputs
-    assert (data.dataset.name, data.dataset.source) == ("smoke-detection", "/data/smoke")
+    assert run.data.tags["mlflow.source.git.commit"] == "abc"
+    shown = {data.dataset.name: data for data in run.inputs.dataset_inputs}
+    assert shown.keys() == {"smoke-detection/train", "smoke-detection/test"}
+    assert {data.dataset.source for data in shown.values()} == {'{"uri": "/data/smoke"}'}
+    (tag,) = shown["smoke-detection/test"].tags
+    assert (tag.key, tag.value) == ("mlflow.data.context", "evaluation")
     assert files(store, run) == {
         "fuse/samples.png",
         "fuse/manifest.json",
@@ -199,11 +210,11 @@ def test_an_interrupted_log_is_completed(
     plan = plan_of(spec)
     finish(plan.cells[0])
 
-    def crash(self: Tracker, run: str, stage: Stage) -> None:
+    def crash(self: CellRun) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Tracker, "_log_artifacts", crash)
+        patch.setattr(CellRun, "files", crash)
         with pytest.raises(KeyboardInterrupt):
             Tracker(plan, store).log_finished()
     _, (run,) = runs(store)
@@ -231,13 +242,11 @@ def test_the_address_is_the_users_or_a_file_in_the_store(
 
 
 def test_segmentation_scores_have_names_of_their_own() -> None:
-    from pipelines.tracking import _metrics
-
     spec = load_experiment("smoke")
     task: Task = "segmentation"
     cell = Cell(spec.methods[0], task, 0, ())
     metrics: dict[str, Any] = {"miou": 0.5, "miou_foreground": 0.4, "iou": IOU}
-    assert dict(_metrics(cell, metrics)) == {
+    assert dict(scores(cell, metrics)) == {
         "mIoU": 0.5,
         "mIoU_foreground": 0.4,
         "IoU/car stop": 0.25,
@@ -245,11 +254,9 @@ def test_segmentation_scores_have_names_of_their_own() -> None:
 
 
 def test_quality_metrics_are_logged_in_their_own_units() -> None:
-    from pipelines.tracking import _metrics
-
     cell = Cell(load_experiment("smoke").methods[0], "scoring", 0, ())
     metrics: dict[str, Any] = {"metrics": {"SD": {"mean": 46.5, "n": 3}, "SCD": {"mean": None}}}
-    assert dict(_metrics(cell, metrics)) == {"SD": 46.5}
+    assert dict(scores(cell, metrics)) == {"SD": 46.5}
 
 
 def test_the_parent_shows_every_column_of_scores_and_their_ranks(
@@ -277,7 +284,8 @@ def finish_scores(store: Store) -> Callable[[], Plan]:
         spec = load_experiment("smoke", {**changes, "scoring": scoring})
         cells = []
         for method, sd in zip(spec.methods, (30.0, 40.0), strict=True):
-            index = Stage("index", 1, {}, local={"dataset": {"root": "/d"}})
+            local = {"dataset": {**dataset, "infrared": "infrared", "classes": []}}
+            index = Stage("index", 1, {}, local=local)
             stage = Stage("score", 1, {"method": method.name}, {"index": index})
             with store.claim(stage, keep=False) as out:
                 write_scores(out / SCORES, ["a", "b"], ["SD"], np.array([[sd], [sd]]))
@@ -292,6 +300,6 @@ def finish_scores(store: Store) -> Callable[[], Plan]:
 
 
 def test_names_are_those_that_mlflow_takes() -> None:
-    assert _metric_name("AP50/Car Stop") == "AP50/Car Stop"
-    assert _metric_name("mAP50/LKC-FUNet (tiny), 50%") == "mAP50/LKC-FUNet -tiny-- 50-"
+    assert metric_name("AP50/Car Stop") == "AP50/Car Stop"
+    assert metric_name("mAP50/LKC-FUNet (tiny), 50%") == "mAP50/LKC-FUNet -tiny-- 50-"
     assert {"detect", "segment", "fuse"} <= KINDS.keys()
