@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.digests import digest
 from pipelines.plan import Plan
-from pipelines.renderers import render
+from pipelines.renderers import Format, render
 from pipelines.robustness import robustness_tables
 from pipelines.robustness_picture import figures
 from pipelines.store import Store
@@ -15,7 +15,7 @@ from pipelines.tracking_server import missing
 if TYPE_CHECKING:
     from pipelines.tracking import Tracker
 
-FORMS = ("md", "csv", "json")
+FORMS: tuple[Format, ...] = ("md", "csv", "json")
 
 
 def log_robustness(plan: Plan, store: Store, tracker: Tracker, again: bool = False) -> None:

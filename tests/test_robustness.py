@@ -18,6 +18,8 @@ from fusion.pairs import read_image, read_rgb
 from fusion.perturb import KINDS as DISTURBANCES
 from fusion.perturb import Perturbation, perturb
 from pipelines import commands, flows
+from pipelines.digests import digest
+from pipelines.experiments import recall, remember, spec_digest
 from pipelines.jobs import Job
 from pipelines.loading import load_experiment
 from pipelines.plan import Cell, Plan, make_plan
@@ -516,3 +518,21 @@ def test_mlflow_gets_tables_and_pictures_once(
     again = Tracker(finished, store)
     log_robustness(finished, store, again)
     assert again._experiment is None
+
+
+def test_a_remembered_plan_keeps_its_disturbed_cells(finished: Plan, store: Store) -> None:
+    remember(finished, store)
+    (again,) = recall(store)
+    assert [cell.title for cell in again.cells] == [cell.title for cell in finished.cells]
+    assert [(cell.title, cell.result.key) for cell in again.perturbed] == [
+        (cell.title, cell.result.key) for cell in finished.perturbed
+    ]
+    assert curves(again, store) == curves(finished, store)
+
+
+def test_an_experiment_without_disturbances_keeps_its_identity(write_experiment: Write) -> None:
+    spec = load_experiment(str(write_experiment()))
+    before = {k: v for k, v in spec.model_dump(mode="json").items() if k != "perturb"}
+    assert spec_digest(spec) == digest(before)[:16]
+    disturbed = load_experiment(str(write_experiment(perturb=PERTURB)))
+    assert spec_digest(disturbed) != spec_digest(spec)
