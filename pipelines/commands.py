@@ -72,10 +72,16 @@ def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> Non
     plan, store = _plan(options, overrides, chosen)
     _show(plan, store, chosen, "text")
     print(f"\nPictures    {gather_pictures(plan, store)}")
+    print(f"Report      {_report(plan, store)}")
     print(f"MLflow      {_where_tracked(store)}")
     print("Prefect     prefect server start")
     print(f"Again       fuse-then table {options.experiment} --format md (or csv, latex, json)")
     print("Your data   fuse-then data verify YOUR.yaml, then name it in an experiment (README)")
+
+
+def _report(plan: Plan, store: Store) -> str:
+    page = store.root / "reports" / f"{plan.experiment.name}.html"
+    return str(page) if page.is_file() else f"fuse-then report {plan.experiment.name}"
 
 
 def _where_tracked(store: Store) -> str:

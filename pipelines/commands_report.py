@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from fusion.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.console import Screen
-    from pipelines.plan import Plan
     from pipelines.store import Store
 
 # Every import below costs seconds somewhere; a command pays only for its own.
@@ -21,6 +19,7 @@ def report(options: argparse.Namespace) -> int:
     from pipelines.console import Screen
     from pipelines.loading import load_experiment, parse_overrides
     from pipelines.plan import make_plan
+    from pipelines.report.writing import write_report
     from pipelines.specs import TASKS
     from pipelines.store import open_store
 
@@ -30,8 +29,7 @@ def report(options: argparse.Namespace) -> int:
     screen = Screen()
     with screen.live():
         plan = make_plan(spec, store, TASKS, screen.reporter())
-        text = _page(plan, store, _words(options), screen)
-    path.write_text(text, encoding="utf-8")
+        write_report(plan, store, _words(options), screen, path)
     print(f"{path}  ({path.stat().st_size / 1e6:.1f} MB; open it in a browser, or print it)")
     return 0
 
@@ -47,19 +45,6 @@ def page_path(given: str | None, store: Store, name: str) -> Path:
         why = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
         raise InputError(f"--out {path} {why}; give a file in a folder that there is.")
     return path
-
-
-def _page(plan: Plan, store: Store, words: list[str], screen: Screen) -> str:
-    from pipelines.evidence import agreements, gather
-    from pipelines.report.collect import collect
-    from pipelines.report.page import page
-    from pipelines.specs import TASKS
-
-    with screen.step("comparing methods over resampled test images") as progress:
-        progress(0, 1, "")
-        evidence = gather(plan, store, TASKS)
-    with screen.step("reading results and drawing") as progress:
-        return page(collect(plan, store, evidence, agreements(evidence), words, progress))
 
 
 def _words(options: argparse.Namespace) -> list[str]:

@@ -31,6 +31,7 @@ from pipelines.experiments import remember
 from pipelines.loading import load_experiment
 from pipelines.plan import Plan, make_plan
 from pipelines.renderers import render
+from pipelines.report.writing import words_of, write_report
 from pipelines.robustness import robustness_tables, runnable
 from pipelines.runner import Step, make_step
 from pipelines.specs import TASKS, Task
@@ -137,6 +138,9 @@ def run_experiment(
         failures += work.run([[step] for step in runnable(plan, work.store)])
         tables += robustness_tables(plan, work.store)
         log_robustness(plan, work.store, tracker)
+        if not tracker.known:  # at the start: something is new, and so is the report
+            words = words_of(experiment, overrides)
+            tracker.log_report(write_report(plan, work.store, words, work.screen))
     markdown = "\n\n".join(render(table, "md") for table in tables)
     create_markdown_artifact(markdown, key=artifact_key(plan), description=ARTIFACT)
     _stop_if_failed(failures)

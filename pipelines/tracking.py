@@ -54,12 +54,12 @@ class Tracker:
     def prepare(self) -> None:
         """Remember the experiment, and connect before any training, unless all is logged."""
         remember(self._plan, self._store)
-        if not self._known:
+        if not self.known:
             self.connect()
 
     def sync(self, report: Report) -> Counter[str]:
         """Write all that the store holds of the experiment, whatever was logged before."""
-        self._known = False
+        self.known = False
         self.connect()
         remember(self._plan, self._store)
         for done, cell in enumerate(self._plan.cells):
@@ -73,13 +73,13 @@ class Tracker:
 
     def log_finished(self) -> None:
         """Log every cell that has finished since the last call."""
-        if not self._known:
+        if not self.known:
             for cell in self._plan.cells:
                 self._log(cell)
 
     def log_tables(self, tables: Sequence[Table]) -> None:
         """Put the tables and the report beside the parent run, and end it."""
-        if self._known:
+        if self.known:
             return
         self.log_finished()
         client = self.connect().client
@@ -95,9 +95,7 @@ class Tracker:
                 self._log_row(table, row, known, ended)
         spec = self._plan.experiment
         client.log_dict(self._parent, spec.model_dump(mode="json"), "experiment.json")
-        page = self._store.root / "reports" / f"{spec.name}.html"
-        if page.is_file():
-            client.log_artifact(self._parent, str(page), "report")
+        self.log_report(self._store.root / "reports" / f"{spec.name}.html")
         note = "\n\n".join(render(table, "md") for table in tables)
         client.set_tag(self._parent, "mlflow.note.content", note[:NOTE_LENGTH])
         done = all(cell.result.key in self._logged for cell in self._plan.cells)
@@ -105,6 +103,11 @@ class Tracker:
         if done:
             self._note.parent.mkdir(exist_ok=True)
             self._note.write_text(self._state(), encoding="utf-8")
+
+    def log_report(self, page: Path) -> None:
+        """Put the report beside the parent run, if it has been written."""
+        if page.is_file():
+            self.connect().client.log_artifact(self._parent, str(page), "report")
 
     @property
     def parent(self) -> str:
@@ -114,7 +117,8 @@ class Tracker:
     @property
     def _note(self) -> Path:
         """Remembers what is in this MLflow: connecting to it costs seconds."""
-        return self._store.root / "tracked" / f"{self._plan.digest}-{digest(self.uri)[:8]}"
+        spec = spec_digest(self._plan.experiment)
+        return self._store.root / "tracked" / f"{self._plan.digest}-{digest([self.uri, spec])[:8]}"
 
     def _state(self) -> str:
         """Return what a note says when every cell has been logged as it is now."""
@@ -122,7 +126,7 @@ class Tracker:
         return json.dumps([VIEW, self.uri, digest([m and m["digest"] for m in found])])
 
     @cached_property
-    def _known(self) -> bool:
+    def known(self) -> bool:
         """Whether all cells were finished, and in this MLflow, when first asked."""
         note = self._note
         noted = note.is_file() and note.read_text("utf-8") == self._state()

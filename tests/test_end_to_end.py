@@ -126,6 +126,25 @@ def test_pictures_are_gathered_under_readable_names(finished: Finished) -> None:
     assert "comparison-smoke-detection.png" in names  # the segmenter sees the same images
 
 
+def test_the_report_is_written_and_shown_in_mlflow(finished: Finished) -> None:
+    from mlflow import MlflowClient
+
+    page = finished.store / "reports" / "smoke.html"
+    assert f"Report      {page}" in finished.first.out
+    html = page.read_text(encoding="utf-8")
+    assert "4 of 4 cells finished" in html
+    assert "fuse-then compare smoke" in html or "fuse-then detect smoke" in html
+    client = MlflowClient(tracking_uri=f"sqlite:///{finished.store / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("fuse-then/smoke")
+    assert experiment is not None
+    (parent,) = client.search_runs(
+        [experiment.experiment_id], "tags.`fuse_then.kind` = 'experiment'"
+    )
+    assert [f.path for f in client.list_artifacts(parent.info.run_id, "report")] == [
+        "report/smoke.html"
+    ]
+
+
 def test_a_comparison_sheet_is_drawn_once(finished: Finished) -> None:
     plan, store = plan_of(finished.store)
     folder = finished.store / "results" / "smoke"

@@ -464,7 +464,7 @@ def run(made: Plan, store: Store, monkeypatch: pytest.MonkeyPatch) -> SimpleName
 
     class NoTracker:
         def __init__(self, *_: object) -> None:
-            self.prepare = self.log_finished = lambda: None
+            self.known, self.prepare, self.log_finished = True, lambda: None, lambda: None
             self.log_tables = lambda tables: state.logged.append("tables")
 
     monkeypatch.setattr(flows.Work, "run", work)
