@@ -1,8 +1,8 @@
 """The product in five flows: train a fusion method, fuse a dataset, then detect, segment, score.
 
-    train network --> fuse every pair --> train YOLOv5 ----> test --> AP per class --+--> MLflow,
-                                     +--> train DeepLabV3 -> test --> IoU per class -+    tables
-                                     +--> score against both sources --> SD, AG, ... +
+    train network --> fuse every pair --> train YOLOv5 ----> test --> AP per class --+--> tables,
+                                     +--> train DeepLabV3 -> test --> IoU per class -+    report,
+                                     +--> score against both sources --> SD, AG, ... +    MLflow
 
 Prefect schedules and shows; the store on disk remembers (`pipelines.store`). What a chain of an
 experiment consists of is decided in `pipelines.plan`; a task here makes one step of it for one
