@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -66,6 +67,7 @@ def _flow(name: str) -> Callable[..., str]:
 
 def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from pipelines.gallery import gather_pictures
+    from pipelines.report.writing import words_of
     from pipelines.specs import TASKS
 
     chosen = (TASK_OF[options.flow],) if options.flow in TASK_OF else TASKS
@@ -75,7 +77,8 @@ def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> Non
     print(f"Report      {_report(plan, store)}")
     print(f"MLflow      {_where_tracked(store)}")
     print("Prefect     prefect server start")
-    print(f"Again       fuse-then table {options.experiment} --format md (or csv, latex, json)")
+    words = shlex.join(words_of(options.experiment, overrides))
+    print(f"Again       fuse-then table {words} --format md (or csv, latex, json)")
     print("Your data   fuse-then data verify YOUR.yaml, then name it in an experiment (README)")
 
 

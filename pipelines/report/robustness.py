@@ -37,13 +37,17 @@ def robustness(report: Report, looks: Looks) -> list[Section]:
         methods = list(dict.fromkeys(curve.method for curve in one.curves))
         bare = Evidence(one.table, CLEAN, None, (), (), {}, ())
         body += [
-            tag("h3", one.table.title.removeprefix(f"{report.name}: ")),
+            tag("h3", _heading(one.table.title.removeprefix(f"{report.name}: "))),
             tag("p", words, class_="caption"),
             legend(methods, looks),
             tag("div", *panels, class_="grid"),
             table(bare, looks),
         ]
     return [Section("robustness", TITLE, body)] if body else []
+
+
+def _heading(title: str) -> str:
+    return title[:1].upper() + title[1:]
 
 
 def _kinds(one: Robustness) -> list[Kind]:
