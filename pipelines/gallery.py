@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines.data import Dataset, open_dataset
@@ -45,18 +46,23 @@ def write_sheets(plan: Plan, store: Store, folder: Path) -> list[Path]:
     """Draw the methods' fused test images side by side: a sheet per dataset, or per part of one.
 
     A sheet that shows these very images already is only linked again. A method that is trained
-    once per seed is shown as its first seed made it; methods not yet fused are left out.
+    once per seed is shown as its first seed made it; methods that are not fused yet, or whose
+    images somebody has removed, are left out.
     """
     written = []
     for fused in _fused_by_dataset(plan, store).values():
         stage = next(iter(fused.values()))
         dataset = open_dataset(DatasetSpec(**stage.local["dataset"]))
         for part in dataset.spec.parts or ("",):
-            key = digest([part, {row: stage.key for row, stage in fused.items()}])[:16]
+            names = _names(dataset, part)
+            folders = {row: store.directory(one) / "images" for row, one in fused.items()}
+            whole = {row: folder for row, folder in folders.items() if _holds(folder, names)}
+            if not whole:
+                continue
+            key = digest([part, {row: fused[row].key for row in whole}])[:16]
             drawn = store.root / "sheets" / f"{key}.png"
             if not drawn.exists():
-                folders = {row: store.directory(one) / "images" for row, one in fused.items()}
-                _draw(dataset, part, folders, drawn)
+                _draw(dataset, part, names, whole, drawn)
             target = folder / f"comparison-{'-'.join(filter(None, (dataset.spec.name, part)))}.png"
             _link(drawn, target)
             written.append(target)
@@ -77,13 +83,24 @@ def _fusing(cell: Cell) -> Stage:
     return next(stage for stage in cell.stages if stage.kind == "fuse")
 
 
-def _draw(dataset: Dataset, part: str, folders: dict[str, Path], out: Path) -> None:
+def _names(dataset: Dataset, part: str) -> list[str]:
+    """Return the few test pairs that a sheet shows."""
+    names = [name for name in dataset.test if not part or dataset.part_of(name) == part]
+    return pictured(names)[:SHEET_PAIRS]
+
+
+def _holds(folder: Path, names: Sequence[str]) -> bool:
+    return all((folder / f"{name}.png").is_file() for name in names)
+
+
+def _draw(
+    dataset: Dataset, part: str, names: Sequence[str], folders: Mapping[str, Path], out: Path
+) -> None:
     from fusion.comparison_sheet import comparison_sheet
     from fusion.pairs import read_rgb
 
-    names = [name for name in dataset.test if not part or dataset.part_of(name) == part]
     rows = []
-    for name in pictured(names)[:SHEET_PAIRS]:
+    for name in names:
         pair = dataset.pairs[name]
         paths = [pair.infrared, pair.visible, *(one / f"{name}.png" for one in folders.values())]
         rows.append((name, [read_rgb(path) for path in paths]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from fusion.pairs import list_pairs, write_png
 from pipelines.cli import main
 from pipelines.data import open_dataset
 from pipelines.devices import Slot
-from pipelines.gallery import gather_pictures
+from pipelines.gallery import gather_pictures, write_sheets
 from pipelines.intervals import RESAMPLES, intervals, resamples
 from pipelines.loading import load_experiment
 from pipelines.plan import Plan, images_of, make_plan
@@ -409,6 +410,11 @@ def test_by_part_there_is_a_table_per_part(
     drawn = gather_pictures(plan, store)
     names = {path.name for path in drawn.glob("comparison-*.png") if path.exists()}
     assert names == {"comparison-medical-CT.png", "comparison-medical-PET.png"}
+    removed = store.directory(plan.cells[0].result.inputs["fused"]) / "images"
+    shutil.rmtree(removed)
+    before = set((store.root / "sheets").iterdir())
+    write_sheets(plan, store, drawn)
+    assert len(set((store.root / "sheets").iterdir()) - before) == 2  # without that method
 
 
 def test_by_part_needs_parts(folders: Any) -> None:
