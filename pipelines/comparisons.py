@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.intervals import RESAMPLES
 from pipelines.rows import Measured, Table
 from pipelines.score_tables import MEAN_RANK
-from pipelines.share_tables import MEANS, ONE_SEED
+from pipelines.share_tables import MEANS, ONE_SEED, ONE_TRAINING
 from pipelines.statistics import (
     Floats,
     Sample,
@@ -92,6 +92,8 @@ def conclude(table: Table, measured: Mapping[str, Measured], visible: str | None
     complete = all(r.label in measured for r in table.rows if r.kind == "ours" and r.finished)
     if len(points) > 1 and complete and table.task != "scoring":
         told = f"{headline}: {_sentence(points, level)} ({how}, Holm, {100 * ALPHA:g} %)."
+        if all(len(one.points) == 1 for one in measured.values()):
+            told = f"{told} {ONE_TRAINING}"
         table = replace(table, notes=(*table.notes, told))
     return Evidence(table, headline, best, differences, level, ranks, tuple(notes))
 

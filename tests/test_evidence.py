@@ -22,7 +22,7 @@ from pipelines.rows import Row, Table, Value
 from pipelines.runner import Step
 from pipelines.score_files import SCORES, write_scores
 from pipelines.score_tables import score_row
-from pipelines.share_tables import COVERED, ONE_SEED
+from pipelines.share_tables import COVERED, ONE_SEED, ONE_TRAINING
 from pipelines.specs import Task
 from pipelines.statistics import percentile_interval
 from pipelines.store import Stage, Store
@@ -249,7 +249,7 @@ def test_p_is_corrected_over_the_methods_of_one_reference(finish: Any, store: St
     assert large[1] == pytest.approx(max(large[0], small[1]))
     assert ONE_SEED in found.notes
     told = " ".join(found.table.notes)
-    assert "(paired bootstrap, Holm, 5 %)" in told
+    assert f"(paired bootstrap, Holm, 5 %). {ONE_TRAINING}" in told
 
 
 def test_what_cannot_be_told_from_the_best_is_named(finish: Any, store: Store) -> None:

@@ -38,6 +38,7 @@ from pipelines.report.spread import mean_over_seeds, most_different
 from pipelines.report.svg import Scale, log_ticks, ticks
 from pipelines.robustness import Curve, robustness_table
 from pipelines.rows import Row, Table, Value
+from pipelines.share_tables import ONE_TRAINING
 from pipelines.specs import TASKS
 from pipelines.store import Store
 from pipelines.tables import experiment_tables
@@ -508,7 +509,14 @@ def evidence(level: tuple[str, ...], means: dict[str, float]) -> Evidence:
 )
 def test_the_finding_says_who_is_level_with_the_best(level: tuple[str, ...], told: str) -> None:
     found = finding(evidence(level, {"a": 50.0, "b": 49.0, "c": 10.0}))
-    assert found == f"mAP50: a is best at 50.0 [49.0, 51.0]; {told}."
+    assert found == f"mAP50: a is best at 50.0 [49.0, 51.0]; {told}. {ONE_TRAINING}"
+
+
+def test_a_finding_from_several_seeds_needs_no_such_warning() -> None:
+    one = evidence(("a",), {"a": 50.0, "b": 10.0})
+    rows = tuple(replace(row, finished=3, wanted=3) for row in one.table.rows)
+    found = finding(replace(one, table=replace(one.table, rows=rows)))
+    assert found == "mAP50: a is best at 50.0 [49.0, 51.0]; the other one is worse."
 
 
 def test_what_is_not_told_from_visible_is_named(made: Made) -> None:

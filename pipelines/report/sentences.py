@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pipelines.evidence import Evidence
 from pipelines.report.model import Report
 from pipelines.rows import Row, Value
+from pipelines.share_tables import ONE_TRAINING
 
 SURE = 0.05
 BEYOND = (
@@ -31,7 +32,15 @@ def finding(evidence: Evidence) -> str:
     if value.ci95 is not None:
         sure = f" [{value.ci95[0]:.{digits}f}, {value.ci95[1]:.{digits}f}]"
     start = f"{evidence.headline}: {best} is best at {value.mean:.{digits}f}{sure}"
-    return f"{start}; {_company(evidence)}."
+    told = f"{start}; {_company(evidence)}."
+    return f"{told} {ONE_TRAINING}" if _of_one_training(evidence) else told
+
+
+def _of_one_training(evidence: Evidence) -> bool:
+    """Whether methods are compared, none by more than one training of detector or segmenter."""
+    rows = scored(evidence)
+    alone = all(row.finished == 1 for row in rows)
+    return evidence.table.task != "scoring" and len(rows) > 1 and alone
 
 
 def _company(evidence: Evidence) -> str:
