@@ -182,8 +182,12 @@ def _sentence(methods: Mapping[str, float], level: Sequence[str]) -> str:
         return f"{best} is best, and every other method can be told from it"
     if len(same) == len(others):
         return f"{best} is best, but no other method can be told from it"
-    listed = " and ".join([", ".join(same[:-1]), same[-1]] if same[1:] else same)
-    return f"{best} is best; {listed} cannot be told from it"
+    return f"{best} is best; {listed(same)} cannot be told from it"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as they are read aloud: "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def _notes(measured: Collection[Measured]) -> list[str]:
@@ -194,8 +198,8 @@ def _notes(measured: Collection[Measured]) -> list[str]:
     seeds = (
         ONE_SEED
         if alone
-        else "Images and training seeds are both random in the differences; the ranks and the "
-        "table's intervals are over images alone."
+        else "Images and training seeds are both random in the differences; the ranks, which "
+        "methods are level in mean rank, and the table's intervals are over images alone."
     )
     paired = (
         f"Every method is resampled alike: {RESAMPLES} resamples of the {images} test images. p is "

@@ -135,10 +135,12 @@ def run_experiment(
         tables = experiment_tables(plan, work.store, tasks)
         tracker.log_tables(tables)
         # Only now: the tables do not wait for what is done to the pairs afterwards.
-        failures += work.run([[step] for step in runnable(plan, work.store)])
+        sweeps = runnable(plan, work.store)
+        new = not tracker.known or not all(step.cached(work.store) for step in sweeps)
+        failures += work.run([[step] for step in sweeps])
         tables += robustness_tables(plan, work.store)
         log_robustness(plan, work.store, tracker)
-        if not tracker.known:  # at the start: something is new, and so is the report
+        if new:
             words = words_of(experiment, overrides)
             tracker.log_report(write_report(plan, work.store, words, work.screen))
     markdown = "\n\n".join(render(table, "md") for table in tables)

@@ -14,7 +14,7 @@ from pipelines.loading import config_path, read_yaml
 from pipelines.plan import Plan
 from pipelines.rows import Measured, Row, Table, Value, difference
 from pipelines.score_tables import score_row, with_mean_ranks
-from pipelines.share_tables import COVERED, MEANS, ONE_SEED, share_row
+from pipelines.share_tables import CORRECTED, COVERED, MEANS, ONE_SEED, share_row
 from pipelines.specs import ExperimentSpec, SplitSpec, Task
 from pipelines.store import Store
 
@@ -81,7 +81,7 @@ def _evidence(plan: Plan, store: Store, task: Task, part: str) -> Evidence:
             rows += [paper, difference(ours, paper)]
     seeds = len(experiment.seeds)
     if measured and task != "scoring":
-        notes = (*notes, COVERED, *((ONE_SEED,) if seeds == 1 else ()))
+        notes = (*notes, COVERED, CORRECTED, *((ONE_SEED,) if seeds == 1 else ()))
     if seeds > 1:
         notes = (f"Mean and standard deviation over {seeds} seeds.", *notes)
     whose = f"{spec.dataset.name} {part}".strip()

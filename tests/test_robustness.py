@@ -466,11 +466,13 @@ def run(made: Plan, store: Store, monkeypatch: pytest.MonkeyPatch) -> SimpleName
         def __init__(self, *_: object) -> None:
             self.known, self.prepare, self.log_finished = True, lambda: None, lambda: None
             self.log_tables = lambda tables: state.logged.append("tables")
+            self.log_report = lambda page: state.logged.append(page)
 
     monkeypatch.setattr(flows.Work, "run", work)
     monkeypatch.setattr(flows.Work, "plan", lambda *_: made)
     monkeypatch.setattr(flows, "Tracker", NoTracker)
     monkeypatch.setattr(flows, "log_robustness", lambda *_: state.logged.append("robustness"))
+    monkeypatch.setattr(flows, "write_report", lambda *_: "report")
     monkeypatch.setattr(flows, "create_markdown_artifact", lambda *_, **__: None)
     arguments = ("tiny", None, str(store.root), "cpu", 1)
     state.start = lambda: flows.run_experiment(*arguments, tasks=("detection",))
@@ -482,11 +484,12 @@ def test_the_clean_cells_come_first_and_a_second_run_makes_nothing(run: SimpleNa
     under = [" under " in title for title in run.made]
     assert under == sorted(under)
     assert under.count(True) == 12
-    assert run.logged == ["tables", "robustness"]
+    assert run.logged == ["tables", "robustness", "report"]
     assert "detection on disturbed pairs, mAP50 in percent" in markdown
     run.made.clear()
     assert run.start() == markdown
     assert run.made == []
+    assert run.logged[3:] == ["tables", "robustness"]  # nothing new, so no other report
 
 
 def test_a_sweep_that_fails_keeps_the_tables_and_is_made_by_the_next_run(
@@ -495,7 +498,7 @@ def test_a_sweep_that_fails_keeps_the_tables_and_is_made_by_the_next_run(
     run.failing = "average under noise on infrared (seed 1)"
     with pytest.raises(StageFailed, match=r"seed 1\): no memory"):
         run.start()
-    assert run.logged == ["tables", "robustness"]
+    assert run.logged == ["tables", "robustness", "report"]
     before = len(run.made)
     run.failing = ""
     run.start()

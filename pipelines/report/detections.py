@@ -16,6 +16,7 @@ from detection.ap import Detection
 from detection.datasets import Box
 from detection.matching import Ranking, rankings
 from detection.pictures import match
+from detection.resampling import RECALLS
 from fusion.pairs import Image
 from pipelines.report.images import data_uri
 from pipelines.report.model import Line, Mark, Picture
@@ -23,9 +24,6 @@ from pipelines.report.spread import PerImage
 
 CONFIDENCE, ENOUGH = 0.25, 3
 """Boxes that are shown and counted, and how many objects an image worth showing has."""
-
-RECALLS = np.linspace(0, 1, 101)
-"""COCO's."""
 
 Outcome = tuple[list[Detection], list["int | None"]]
 """An image's shown detections, the surest first, and which object each hits."""

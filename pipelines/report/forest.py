@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.comparisons import ALPHA
 from pipelines.evidence import Difference
 from pipelines.report.html import Html, tag
 from pipelines.report.palette import Look, Looks
@@ -25,7 +26,6 @@ from pipelines.report.svg import (
 
 WIDTH, ROW, HEAD = 400.0, 32.0, 8.0
 NUMBERS = 118.0
-SURE = 0.05
 
 
 def forest(found: Sequence[Difference], looks: Looks, digits: int, lower: bool) -> Html:
@@ -82,7 +82,7 @@ def _axis(scale: Scale, bottom: float, title: str) -> list[Html]:
 
 def _row(found: Difference, top: float, scale: Scale, look: Look, digits: int) -> Html:
     middle, right = top + ROW / 2, WIDTH - NUMBERS
-    sure = found.p_holm < SURE
+    sure = found.p_holm < ALPHA
     low, high = scale(found.low), scale(found.high)
     return tag(
         "g",

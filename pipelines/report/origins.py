@@ -9,11 +9,11 @@ from typing import Any
 
 from pipelines.plan import Cell, Plan
 from pipelines.report.model import CellRecord
+from pipelines.robustness import HEADLINES
 from pipelines.specs import MethodSpec
 from pipelines.store import Store
 
 COMMANDS = {"detection": "detect", "segmentation": "segment", "scoring": "score"}
-HEADLINES = {"detection": ("mAP50", "mAP50"), "segmentation": ("mIoU", "miou")}
 
 
 def records(plan: Plan, store: Store, words: Sequence[str]) -> tuple[CellRecord, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pipelines.comparisons import listed
 from pipelines.report.html import Child, Html, raw, tag
 from pipelines.report.model import Report
 from pipelines.report.palette import looks
 from pipelines.report.section import Section
 from pipelines.report.sections import SECTIONS
-from pipelines.report.sentences import finding, heading, listed, unfinished, unsupported
+from pipelines.report.sentences import finding, heading, unfinished, unsupported
 from pipelines.report.styles import SCRIPT, STYLE
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from pipelines.comparisons import listed
 from pipelines.evidence import Difference, Evidence
 from pipelines.report.bars import class_bars, rank_matrix
 from pipelines.report.confusion import confusion_figure
@@ -13,7 +14,7 @@ from pipelines.report.forest import forest
 from pipelines.report.html import Child, Html, tag
 from pipelines.report.model import TaskReport
 from pipelines.report.palette import Looks
-from pipelines.report.sentences import finding, listed, scored
+from pipelines.report.sentences import finding, scored
 from pipelines.report.table import legend, table
 
 DIFFERENCES = (

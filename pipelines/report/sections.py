@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.comparisons import listed
 from pipelines.evidence import Agreement
 from pipelines.report.curves import loss_figures
 from pipelines.report.gallery import gallery
@@ -19,7 +20,7 @@ from pipelines.report.results import results
 from pipelines.report.robustness import robustness
 from pipelines.report.scatter import Point, pareto, scatter
 from pipelines.report.section import Builder, Section
-from pipelines.report.sentences import heading, headline_value, listed
+from pipelines.report.sentences import heading, headline_value
 
 Body = list[Child]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pipelines.comparisons import ALPHA, listed
 from pipelines.evidence import Evidence
 from pipelines.report.model import Report
 from pipelines.rows import Row, Value
 from pipelines.share_tables import ONE_TRAINING
 
-SURE = 0.05
 BEYOND = (
     "How the methods would do on other scenes, with other networks or other budgets: only these "
     "test images{seeds} are in any interval."
@@ -74,11 +74,6 @@ def scored(evidence: Evidence) -> list[Row]:
     return [row for row in rows if row.kind == "ours" and row.values[column] is not None]
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names as they are read aloud: "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
-
-
 def unfinished(report: Report) -> str:
     """Return a sentence on what is not there yet, empty when all is."""
     lacking = [cell.title for cell in report.cells if not cell.finished]
@@ -120,7 +115,7 @@ def _sources(report: Report, evidence: Evidence, where: str) -> Iterator[str]:
     level = [
         d.method
         for d in evidence.differences
-        if d.reference in visible and d.column == evidence.headline and d.p_holm >= SURE
+        if d.reference in visible and d.column == evidence.headline and d.p_holm >= ALPHA
     ]
     if level:
         any_of = "any of " if level[1:] else ""
