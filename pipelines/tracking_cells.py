@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.plan import Cell
+from pipelines.sampling import COLUMNS, read_samples
 from pipelines.score_files import SCORES
 from pipelines.specs import ExperimentSpec
 from pipelines.store import Stage, Store
-from pipelines.tracking_metrics import HISTORIES, curve, metric_name, scores
+from pipelines.tracking_metrics import HISTORIES, curve, metric_name, scores, thinned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -112,7 +113,7 @@ class CellRun:
         return {}
 
     def metrics(self) -> Iterator[Metric]:
-        """Yield scores, what the cell cost, and the curves of its trainings."""
+        """Yield scores, what the cell cost, the curves of its trainings, and system metrics."""
         from mlflow.entities import Metric
 
         numbers = {**dict(scores(self.cell, self.manifest["metrics"])), **self._costs()}
@@ -124,6 +125,10 @@ class CellRun:
                 moment = begun + round(1000 * seconds * share)
                 for name, value in values.items():
                     yield Metric(metric_name(f"{stage.kind}/{name}"), value, moment, epoch)
+            for step, sample in enumerate(thinned(read_samples(self._store.directory(stage)))):
+                moment = begun + round(1000 * sample["seconds"])
+                for name in COLUMNS[1:]:
+                    yield Metric(f"system/{stage.kind}/{name}", sample[name], moment, step)
 
     def _costs(self) -> dict[str, float]:
         """Return sums and peaks over the stages; "system/" is where MLflow looks for such."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipelines.plan import Cell
 
 HISTORIES = {"train_fusion": "history.csv", "train_segmenter": "history.csv"}
 HISTORIES["train_detector"] = "run/results.csv"
 """Where a training leaves one line an epoch."""
+T = TypeVar("T")
 CLOCKS = ("epoch", "seconds", "time")
 POINTS = 500
 """The most points of a curve; of longer ones every second, third, ... epoch is shown."""
@@ -25,10 +26,14 @@ def curve(folder: Path, kind: str) -> Iterator[tuple[int, float, dict[str, float
         return
     with path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, skipinitialspace=True))
-    step = math.ceil(len(rows) / POINTS)
-    for number, row in enumerate(rows, 1):
-        if (len(rows) - number) % step == 0:  # the last one is always shown
-            yield number, number / len(rows), _values(row)
+    for number, row in thinned(list(enumerate(rows, 1))):
+        yield number, number / len(rows), _values(row)
+
+
+def thinned(rows: Sequence[T]) -> Sequence[T]:
+    """Return every second, third, ... of more than `POINTS` rows, the last one always."""
+    step = max(1, math.ceil(len(rows) / POINTS))
+    return rows[(len(rows) - 1) % step :: step]
 
 
 def _values(row: Mapping[str, str]) -> dict[str, float]:

@@ -27,6 +27,7 @@ from typing import IO, Any
 from fusion.errors import InputError
 from fusion.memory import keep_freed_memory
 from pipelines.environment import QUIET
+from pipelines.sampling import sampled
 from pipelines.store import USAGE
 
 LOG = "log.txt"
@@ -163,7 +164,8 @@ def _redirect(log: Path) -> None:
 def _make(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict[str, Any]:
     before = sum(os.times()[:4])
     try:
-        metrics = _run_body(job, device, threads, talk)
+        with sampled(Path(job["out"])):
+            metrics = _run_body(job, device, threads, talk)
         (Path(job["out"]) / USAGE).write_text(json.dumps(_usage(before)), encoding="utf-8")
         return {"metrics": metrics}
     except InputError as error:

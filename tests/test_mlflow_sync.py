@@ -25,6 +25,7 @@ from pipelines.experiments import recall, remember
 from pipelines.loading import load_experiment
 from pipelines.plan import Cell, Plan
 from pipelines.runner import Step
+from pipelines.sampling import SAMPLES, read_samples
 from pipelines.store import MANIFEST, USAGE, Stage, Store
 from pipelines.tracking import Tracker
 from pipelines.tracking_cells import CellRun
@@ -79,6 +80,9 @@ def finish(store: Store, stage: Stage) -> None:
         }
         facts = {"digest": digest, "inputs": inputs, "seconds": 2.0, "commit": "abc"}
         times = {"started": "2026-01-02T03:04:05+00:00", "command": "it", "metrics": SEGMENTED}
+        (out / SAMPLES).write_text(
+            "seconds,cpu_percent,memory_megabytes\n5.0,98.5,300.0\n7.5,20.0,310.0\n"
+        )
         (out / USAGE).write_text('{"cpu_seconds": 1.5, "peak_memory_megabytes": 100.5}')
         store.commit(stage, {**facts, **times})
 
@@ -205,13 +209,17 @@ def test_a_run_shows_curves_costs_data_and_its_network(store: Store, uri: str) -
     points = {(key, step): value for key, value, _, step in told["points"]}
     assert [points["train_fusion/total", epoch] for epoch in (1, 2)] == [2.5, 1.5]
     assert points["train_segmenter/loss", 1] == 2.25
-    assert not any("val_miou" in key or "seconds" in key for key, step in points if step)
+    trained = [key for key, step in points if step and not key.startswith("system/")]
+    assert not any("val_miou" in key or "seconds" in key for key in trained)
     moments = [at for key, _, at, step in told["points"] if key == "train_fusion/total"]
     assert moments[1] - moments[0] == 1000  # half of the training's two seconds
     metrics = run.data.metrics
     costs = {key: metrics[f"system/{key}"] for key in ("seconds", "cpu_seconds")}
     assert costs == {"seconds": 8.0, "cpu_seconds": 6.0}  # four stages
     assert metrics["system/peak_memory_megabytes"] == 100.5
+    sampled = [(at, v) for key, v, at, _ in told["points"] if key == "system/segment/cpu_percent"]
+    assert [value for _, value in sorted(sampled)] == [98.5, 20.0]
+    assert max(sampled)[0] - min(sampled)[0] == 2500
     key = {stage.key for cell in plan_of().cells for stage in cell.result.inputs.values()}
     data = {(name, contexts[0]): digest for name, digest, _, contexts in told["data"]}
     assert data.pop(("smoke-segmentation/train", "training: fusion")) == "a" * 16
@@ -459,6 +467,9 @@ def test_a_worker_tells_what_a_stage_cost(one_worker: Worker, tmp_path: Path) ->
     assert usage.keys() == {"cpu_seconds", "peak_memory_megabytes"}
     assert 0 <= usage["cpu_seconds"] < 60
     assert 50 < usage["peak_memory_megabytes"] < 100_000  # it has imported torch
+    last = read_samples(tmp_path)[-1]  # a stage of less than five seconds has its end alone
+    assert 0 <= last["seconds"] < 60
+    assert 50 < last["memory_megabytes"] < 100_000
 
 
 def test_what_a_stage_cost_joins_its_manifest(finished: Path) -> None:

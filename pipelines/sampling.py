@@ -1,0 +1,57 @@
+"""What a stage's process takes while it runs: one line every few seconds, kept with the result."""
+
+from __future__ import annotations
+
+import csv
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+SAMPLES = "system.csv"
+COLUMNS = ("seconds", "cpu_percent", "memory_megabytes")
+"""Since the stage began; of one core, so that two busy cores are 200; resident memory."""
+EVERY_SECONDS = 5.0
+
+
+@contextmanager
+def sampled(folder: Path) -> Iterator[None]:
+    """Write `SAMPLES` into `folder` while the block runs; the last line is of its end.
+
+    Loading processes that a training starts are not counted.
+    """
+    stop = threading.Event()
+    thread = threading.Thread(target=_sample, args=(folder / SAMPLES, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _sample(path: Path, stop: threading.Event) -> None:
+    process, begun = psutil.Process(), time.monotonic()
+    process.cpu_percent()  # later calls are relative to this one
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        ended = False
+        while not ended:
+            ended = stop.wait(EVERY_SECONDS)
+            memory = process.memory_info().rss / 1e6
+            now = time.monotonic() - begun
+            writer.writerow([f"{now:.1f}", process.cpu_percent(), f"{memory:.1f}"])
+            stream.flush()
+
+
+def read_samples(folder: Path) -> list[dict[str, float]]:
+    """Return the samples of a finished stage; none where it was made without."""
+    path = folder / SAMPLES
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [{key: float(row[key]) for key in COLUMNS} for row in csv.DictReader(stream)]
