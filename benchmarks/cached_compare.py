@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.synthetic_store import finish
 
 from benchmarks.common import Row, table
-from pipelines.loading import load_experiment
-from pipelines.plan import make_plan
-from pipelines.specs import TASKS, ExperimentSpec
-from pipelines.store import Store
-from tests.synthetic_store import finish
+from pipelines.planning.plan import make_plan
+from pipelines.specs.experiment import TASKS, ExperimentSpec
+from pipelines.specs.loading import load_experiment
+from pipelines.store.store import Store
 
 WANTED_SECONDS = 10.0
 PLAIN = ("infrared", "visible", "average", "maximum", "laplacian")
@@ -72,7 +72,7 @@ def finished(spec: ExperimentSpec, store: Store) -> int:
 
 
 def _seconds(experiment: Path, home: Path) -> float:
-    command = [sys.executable, "-P", "-m", "pipelines.cli", "compare", str(experiment)]
+    command = [sys.executable, "-P", "-m", "pipelines.cli.app", "compare", str(experiment)]
     environment = {
         **os.environ,
         "PREFECT_HOME": str(home / "prefect"),

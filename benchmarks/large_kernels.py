@@ -27,7 +27,7 @@ from benchmarks.common import Row, table
 from fusion.layers.large_kernel import LargeKernelConv2d, algorithm
 from fusion.memory import keep_freed_memory
 from fusion.methods.lkc_funet import LKCFUNet
-from pipelines.environment import QUIET
+from pipelines.execution.environment import QUIET
 
 HEIGHT, WIDTH, CROP = 480, 640, 64
 FEW_CROPS = 8

@@ -24,19 +24,19 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.common import Row, table
-from pipelines.jobs import Job
-from pipelines.loading import load_experiment
-from pipelines.plan import Plan, make_plan
-from pipelines.runner import job_of
-from pipelines.specs import TASKS
-from pipelines.stages import KINDS
-from pipelines.store import Store
+from pipelines.execution.job import Job
+from pipelines.execution.runner import job_of
+from pipelines.planning.plan import Plan, make_plan
+from pipelines.specs.experiment import TASKS
+from pipelines.specs.loading import load_experiment
+from pipelines.store.store import Store
+from pipelines.tasks.kinds import KINDS
 
 WANTED_SHARE = 0.10
 DEMO_SECONDS, DEMO_SLOTS = 420.0, 2
 """Wall time of `compare demo` on two cores, as measured for the README; not measured here."""
 REPEATS = 1
-START = "from pipelines.server import prefect_server\nwith prefect_server(): pass"
+START = "from pipelines.cli.prefect_server import prefect_server\nwith prefect_server(): pass"
 """Makes Prefect's database, which a user's first run does once, in about five seconds."""
 
 Cost = tuple[float, float]
@@ -76,7 +76,7 @@ def _row(name: str, rounds: list[tuple[float, ...]], steps: int, demo_steps: int
 
 def compare(home: Path, store: Path) -> Cost:
     """Run the command on a store whose datasets and networks are checked already."""
-    command = [sys.executable, "-P", "-m", "pipelines.cli", "compare", "smoke"]
+    command = [sys.executable, "-P", "-m", "pipelines.cli.app", "compare", "smoke"]
     return _cost([*command, "--store", str(store)], home)
 
 
@@ -131,7 +131,7 @@ def _cost(command: list[str], home: Path) -> Cost:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        from pipelines.environment import quiet_environment
+        from pipelines.execution.environment import quiet_environment
 
         quiet_environment()
         loop(Store(Path(sys.argv[1])))

@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.synthetic_store import finish
 
 from benchmarks.cached_compare import EXPERIMENT
 from benchmarks.common import Row, table
-from pipelines.loading import load_dataset, load_experiment
-from pipelines.plan import make_plan
-from pipelines.specs import TASKS
-from pipelines.store import Store
-from tests.synthetic_store import finish
+from pipelines.planning.plan import make_plan
+from pipelines.specs.experiment import TASKS
+from pipelines.specs.loading import load_dataset, load_experiment
+from pipelines.store.store import Store
 
 IMAGES = {"detection": 420, "segmentation": 361}
 NOISE = 55
@@ -81,7 +81,7 @@ def _experiment() -> dict[str, Any]:
 
 
 def _measured(experiment: Path, store: Store) -> Took:
-    command = [sys.executable, "-m", "pipelines.cli", "report", str(experiment)]
+    command = [sys.executable, "-m", "pipelines.cli.app", "report", str(experiment)]
     start = time.perf_counter()
     process = subprocess.Popen(
         [*command, "--store", str(store.root)], stdout=subprocess.DEVNULL, env={**os.environ}

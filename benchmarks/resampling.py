@@ -23,7 +23,7 @@ from benchmarks.common import Row, table
 from detection.ap import average_precision
 from detection.datasets import Annotation, coco_ground_truth
 from detection.resampling import ApResampler
-from pipelines.intervals import RESAMPLES, resamples
+from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
 
 WANTED_SECONDS = 20.0
 Truth = dict[str, Annotation]

@@ -84,10 +84,10 @@ def point(root: Path, name: str) -> Point:
     import torch
 
     import fusion.generate  # noqa: F401 - imports are not what is measured
-    from pipelines.plan import Planner
-    from pipelines.runner import make_here
-    from pipelines.specs import DatasetSpec, MethodSpec
-    from pipelines.store import Store
+    from pipelines.execution.runner import make_here
+    from pipelines.planning.plan import Planner
+    from pipelines.specs.experiment import DatasetSpec, MethodSpec
+    from pipelines.store.store import Store
 
     torch.set_num_threads(1)
     seconds: Point = {}
@@ -116,7 +116,7 @@ def point(root: Path, name: str) -> Point:
 def _detection(entries: dict[str, Any]) -> None:
     from detection.ap import average_precision
     from detection.datasets import coco_ground_truth
-    from pipelines.data import boxes_of
+    from pipelines.datasets.dataset import boxes_of
 
     truth = coco_ground_truth(boxes_of(entries), CLASSES)
     names = {image["id"]: image["file_name"] for image in truth["images"]}

@@ -4,7 +4,7 @@
 
 The processor's seconds are counted, which a busy machine does not change; on an idle core they
 are the wall time. Against them stands the cheapest thing that a careless import would cost:
-``import torch``. To see who costs what: python -X importtime -m pipelines.cli methods.
+``import torch``. To see who costs what: python -X importtime -m pipelines.cli.app methods.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def run() -> list[Row]:
     """Time each command in turn with an import of torch."""
     with tempfile.TemporaryDirectory(prefix="startup-") as folder:
         home = Path(folder)
-        cli = [sys.executable, "-P", "-m", "pipelines.cli"]
+        cli = [sys.executable, "-P", "-m", "pipelines.cli.app"]
         _seconds([*cli, "plan", "smoke"], home)  # draws the scenes and builds the networks once
         rounds: dict[str, list[float]] = {words: [] for words in ("torch", *COMMANDS)}
         for _ in range(REPEATS):

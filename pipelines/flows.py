@@ -5,9 +5,9 @@
                                      +--> score against both sources --> SD, AG, ... +    MLflow
 
 Prefect schedules and shows; the store on disk remembers (`pipelines.store`). What a chain of an
-experiment consists of is decided in `pipelines.plan`; a task here makes one step of it for one
+experiment consists of is decided in `pipelines.planning`; a task here makes one step of it for one
 method: it answers "Cached" when the step's stages are finished, and otherwise makes them in a
-subprocess on one leased device (`pipelines.runner`). A step that fails stops its own chain only.
+subprocess on one leased device (`pipelines.execution`). A step that fails stops its own chain only.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from fusion.errors import InputError
-from pipelines.console import Screen
-from pipelines.devices import slots
-from pipelines.experiments import remember
-from pipelines.loading import load_experiment
-from pipelines.plan import Plan, make_plan
-from pipelines.renderers import render
-from pipelines.report.writing import words_of, write_report
-from pipelines.robustness import robustness_tables, runnable
-from pipelines.runner import Step, make_step
-from pipelines.specs import TASKS, Task
-from pipelines.store import open_store
-from pipelines.tables import experiment_tables
-from pipelines.tracking import Tracker
-from pipelines.tracking_robustness import log_robustness
-from pipelines.worker import StageFailed
+from pipelines.execution.devices import slots
+from pipelines.execution.progress import Screen
+from pipelines.execution.runner import Step, make_step
+from pipelines.execution.worker import StageFailed
+from pipelines.planning.memory import remember
+from pipelines.planning.plan import Plan, make_plan
+from pipelines.results.robustness import robustness_tables, runnable
+from pipelines.results.tables import experiment_tables
+from pipelines.specs.experiment import TASKS, Task
+from pipelines.specs.loading import load_experiment
+from pipelines.store.store import open_store
+from pipelines.views.formats import render
+from pipelines.views.report.writing import words_of, write_report
+from pipelines.views.tracking.robustness import log_robustness
+from pipelines.views.tracking.tracker import Tracker
 
 Overrides = dict[str, Any]
 ARTIFACT = "The tables as they stood when the run ended; fuse-then table prints them again."

@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Device locks lie in the temporary folder: a training on this machine must not hold ours.
     (home / "tmp").mkdir()
     os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
-    from pipelines.environment import quiet_environment
+    from pipelines.execution.environment import quiet_environment
 
     quiet_environment()
 
@@ -68,7 +68,7 @@ def data_home() -> Path:
 @pytest.fixture(scope="session")
 def scenes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight training and four test scenes of 96x96 in both layouts; copy before you change it."""
-    from pipelines.scenes import write_scenes
+    from pipelines.datasets.scenes.scene import write_scenes
 
     root = tmp_path_factory.mktemp("scenes")
     write_scenes(root, seed=0, train=8, val=0, test=4, height=96, width=96)
@@ -114,7 +114,7 @@ def _experiment(root: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def one_worker() -> Iterator[Any]:
     """One real worker process for all tests whose subject is not the process itself."""
-    from pipelines.worker import Worker
+    from pipelines.execution.worker import Worker
 
     with Worker("cpu", 1, 120.0) as worker:
         yield worker
@@ -123,7 +123,8 @@ def one_worker() -> Iterator[Any]:
 @pytest.fixture
 def shared_worker(one_worker: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Let plan and runner use `one_worker`; `started` lists the devices that were asked for."""
-    from pipelines import plan, runner
+    from pipelines.execution import runner
+    from pipelines.planning import plan
 
     asked = SimpleNamespace(started=[])
 
@@ -150,7 +151,7 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace
     """
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     code = (
-        "import sys; from pipelines.tracking import connect; "
+        "import sys; from pipelines.views.tracking.tracker import connect; "
         "connect(f'sqlite:///{sys.argv[1]}').search_experiments()"
     )
     command = [sys.executable, "-c", code, str(path)]

@@ -1,0 +1,213 @@
+"""One training = one subprocess: jobs come in on stdin, progress and results go out on stdout.
+
+The worker dies with its parent: a thread waits for the end of stdin, which comes when the parent
+ends for whatever reason, and then leaves at once. Everything that a library prints goes to the
+stage's log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import queue
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from fusion.errors import InputError
+from fusion.memory import keep_freed_memory
+from pipelines.execution.environment import QUIET
+from pipelines.execution.usage import sampled
+from pipelines.store.store import USAGE
+
+LOG = "log.txt"
+_IN_BYTES = sys.platform == "darwin"  # elsewhere ru_maxrss is in KiB
+
+
+class StageFailed(Exception):
+    """A stage's body raised; the message names the log."""
+
+
+class Worker:
+    """A subprocess that makes stages one after another, on one device.
+
+    Each stage may take `timeout_seconds`.
+    """
+
+    def __init__(self, device: str, threads: int, timeout_seconds: float) -> None:
+        environment = {**os.environ, **QUIET, "OMP_NUM_THREADS": str(threads)}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        # The device is chosen by its torch name, so that the numbering is the user's own.
+        self._process = subprocess.Popen(
+            # -P: a folder called "fusion" where the user stands is not our package.
+            [sys.executable, "-P", "-m", "pipelines.execution.worker", device, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+            start_new_session=True,
+        )
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._timeout_seconds = timeout_seconds
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._kill()
+        with contextlib.suppress(BrokenPipeError):
+            _stream(self._process.stdin).close()
+        self._process.wait()
+        _stream(self._process.stdout).close()
+
+    def run(
+        self, job: Mapping[str, Any], out: Path, report: Callable[[int, int, str], None]
+    ) -> dict[str, Any]:
+        """Make one stage in `out` and return its metrics.
+
+        Raises InputError when the body found bad input, StageFailed for every other end.
+        """
+        deadline = time.monotonic() + self._timeout_seconds
+        with contextlib.suppress(BrokenPipeError):
+            stdin = _stream(self._process.stdin)
+            stdin.write(json.dumps({**job, "out": str(out)}) + "\n")
+            stdin.flush()
+        while True:
+            message = self._next(out / LOG, deadline)
+            if "metrics" in message:
+                metrics: dict[str, Any] = message["metrics"]
+                return metrics
+            if "error" in message:
+                failure = InputError if message["input"] else StageFailed
+                raise failure(message["error"])
+            report(*message["progress"])
+
+    def _read(self) -> None:
+        for line in _stream(self._process.stdout):
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _kill(self) -> None:
+        """Kill the process with the image-loading processes it may have started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _next(self, log: Path, deadline: float) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            self._kill()
+            raise StageFailed(
+                f"The stage ran out of its time; raise timeout_hours. Its log is {log}."
+            ) from None
+        if line is None:
+            self._lines.put(None)  # the end stays the end
+            code = self._process.wait()
+            raise StageFailed(f"The training process ended with code {code}; its log is {log}.")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+def _stream(stream: IO[str] | None) -> IO[str]:
+    if stream is None:
+        raise RuntimeError("the worker has no pipe")
+    return stream
+
+
+def main() -> None:
+    """Read jobs from stdin until it ends; write one JSON object a line."""
+    device, threads = sys.argv[1], int(sys.argv[2])
+    keep_freed_memory()
+    # Libraries print to file descriptor 1: it becomes the log, and we keep a private copy.
+    talk = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a killed stage's last words are in its log
+    jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_watch, args=(jobs,), daemon=True).start()
+    while True:
+        job = jobs.get()
+        _redirect(Path(job["out"]) / LOG)
+        _say(talk, _make(job, device, threads, talk))
+
+
+def _watch(jobs: queue.Queue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        jobs.put(json.loads(line))
+    os._exit(0)
+
+
+def _redirect(log: Path) -> None:
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+def _make(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict[str, Any]:
+    before = sum(os.times()[:4])
+    try:
+        with sampled(Path(job["out"])):
+            metrics = _run_body(job, device, threads, talk)
+        (Path(job["out"]) / USAGE).write_text(json.dumps(_usage(before)), encoding="utf-8")
+        return {"metrics": metrics}
+    except InputError as error:
+        return {"error": str(error), "input": True}
+    except Exception as error:  # the boundary of the process: everything becomes a message
+        traceback.print_exc()
+        log = Path(job["out"]) / LOG
+        return {
+            "error": f"{job['kind']} failed: {type(error).__name__}: {error} (log: {log})",
+            "input": False,
+        }
+
+
+def _usage(before: float) -> dict[str, float]:
+    """Return the processor time since `before`, and the most memory this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if _IN_BYTES else 1024)
+    seconds = sum(os.times()[:4]) - before  # with the children's, those that have ended
+    return {"cpu_seconds": round(seconds, 3), "peak_memory_megabytes": round(peak / 1e6, 1)}
+
+
+def _run_body(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict[str, Any]:
+    import torch
+
+    from pipelines.execution.job import Job
+    from pipelines.tasks.kinds import KINDS
+
+    torch.set_num_threads(threads)
+
+    def report(done: int, total: int, remark: str) -> None:
+        _say(talk, {"progress": [done, total, remark]})
+
+    inputs = {role: Path(path) for role, path in job["inputs"].items()}
+    out = Path(job["out"])
+    return KINDS[job["kind"]].body(
+        Job(job["kind"], job["spec"], inputs, job["local"], out, device, threads, report)
+    )
+
+
+def _say(talk: IO[str], message: dict[str, Any]) -> None:
+    talk.write(json.dumps(message) + "\n")
+    talk.flush()
+
+
+if __name__ == "__main__":
+    main()

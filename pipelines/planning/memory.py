@@ -1,0 +1,144 @@
+"""The experiments that a store has run, remembered whole, so that they can be shown again.
+
+Each is one file, ``experiments/NAME-DIGEST.json``: the resolved spec, and its cells with their
+stages as they were planned. Nothing that a plan needs otherwise is asked for again: neither the
+datasets, nor the code of the methods as it was then.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fusion.errors import InputError
+from fusion.perturb import Perturbation
+from pipelines.execution.runner import Step
+from pipelines.planning.plan import Cell, Plan
+from pipelines.specs.experiment import ExperimentSpec
+from pipelines.store.digests import digest
+from pipelines.store.store import Stage, Store
+
+FOLDER = "experiments"
+
+
+def spec_digest(spec: ExperimentSpec) -> str:
+    """Return sixteen hex digits that identify a resolved experiment, whatever its data hold."""
+    # Experiments of before there was such a key keep their identity.
+    absent = {"perturb"} if spec.perturb is None else None
+    return digest(spec.model_dump(mode="json", exclude=absent))[:16]
+
+
+def remember(plan: Plan, store: Store) -> Path:
+    """Write a plan to ``experiments/NAME-DIGEST.json``, unless it is there; return the path.
+
+    Cells of tasks that this plan is not about (`detect` after `compare`) are kept as they are.
+    """
+    spec = plan.experiment
+    path = store.root / FOLDER / f"{spec.name}-{spec_digest(spec)}.json"
+    path.parent.mkdir(exist_ok=True)
+    with (path.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = _read(path) if path.is_file() else {"cells": [], "stages": {}}
+        told = _told(plan, before)
+        if told != before:
+            partial = path.with_suffix(".part")
+            partial.write_text(json.dumps(told, indent=1), encoding="utf-8")
+            partial.replace(path)
+    return path
+
+
+def recall(store: Store) -> list[Plan]:
+    """Return the plans of all remembered experiments, by name.
+
+    Raises InputError for a file that is damaged, or that this version cannot read.
+    """
+    return [_plan(path) for path in sorted((store.root / FOLDER).glob("*.json"))]
+
+
+def _told(plan: Plan, before: dict[str, Any]) -> dict[str, Any]:
+    """Return what is written of a plan, with those cells of `before` that are not its own."""
+    tasks = {cell.task for cell in plan.cells}
+    stages = dict(before["stages"])
+    for cell in (*plan.cells, *plan.perturbed):
+        for stage in cell.stages:
+            stages.update(_with_inputs(stage))
+    kept = [cell for cell in before["cells"] if cell["task"] not in tasks]
+    cells = [*kept, *map(_cell_told, (*plan.cells, *plan.perturbed))]
+    needed = {title for cell in cells for _, titles in cell["steps"] for title in titles}
+    return {
+        "spec": plan.experiment.model_dump(mode="json"),
+        "cells": sorted(cells, key=lambda cell: str(cell["task"])),
+        "stages": {title: stages[title] for title in sorted(_reached(needed, stages))},
+    }
+
+
+def _cell_told(cell: Cell) -> dict[str, Any]:
+    steps = [[step.title, [stage.title for stage in step.stages]] for step in cell.steps]
+    told = {"method": cell.method.row, "task": cell.task, "seed": cell.seed, "steps": steps}
+    if cell.perturbation is not None:
+        told["perturbation"] = [cell.perturbation.kind, cell.perturbation.strength]
+    return told
+
+
+def _with_inputs(stage: Stage) -> Iterator[tuple[str, dict[str, Any]]]:
+    for source in stage.inputs.values():
+        yield from _with_inputs(source)
+    told = {
+        "version": stage.version,
+        "spec": dict(stage.spec),
+        "inputs": {role: source.title for role, source in stage.inputs.items()},
+        "local": dict(stage.local),
+    }
+    yield stage.title, json.loads(json.dumps(told))
+
+
+def _reached(titles: set[str], stages: dict[str, Any]) -> set[str]:
+    """Return `titles` with all that they are made of."""
+    above = {title for known in titles for title in stages[known]["inputs"].values()}
+    return titles | (_reached(above, stages) if above else set())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged; remove it and run its experiment again: everything is cached."
+        ) from error
+    return content
+
+
+def _plan(path: Path) -> Plan:
+    content = _read(path)
+    made: dict[str, Stage] = {}
+
+    def stage(title: str) -> Stage:
+        if title not in made:
+            told = content["stages"][title]
+            inputs = {role: stage(source) for role, source in told["inputs"].items()}
+            kind = title.split("/")[0]
+            made[title] = Stage(kind, told["version"], told["spec"], inputs, told["local"])
+        return made[title]
+
+    try:
+        spec = ExperimentSpec.model_validate(content["spec"])
+        methods = {method.row: method for method in spec.methods}
+        cells = []
+        for told in content["cells"]:
+            steps = tuple(Step(title, tuple(map(stage, own))) for title, own in told["steps"])
+            disturbed = Perturbation(*told["perturbation"]) if "perturbation" in told else None
+            cells.append(
+                Cell(methods[told["method"]], told["task"], told["seed"], steps, disturbed)
+            )
+    except (ValidationError, KeyError) as error:
+        raise InputError(
+            f"{path} was written by another version of fuse-then; remove it and run its "
+            f"experiment again."
+        ) from error
+    clean = tuple(cell for cell in cells if cell.perturbation is None)
+    return Plan(spec, clean, (), tuple(cell for cell in cells if cell not in clean))

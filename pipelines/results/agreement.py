@@ -1,0 +1,92 @@
+"""What the finished cells of an experiment support: differences, ties with the best, agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from pipelines.planning.plan import Plan
+from pipelines.results.evidence import Difference, Evidence
+from pipelines.results.quality_rows import MEAN_RANK
+from pipelines.results.statistics.comparison import kendall
+from pipelines.results.tables import experiment_evidence
+from pipelines.results.values import Table
+from pipelines.specs.experiment import Task
+from pipelines.store.store import Store
+
+__all__ = ["Agreement", "Difference", "Evidence", "agreements", "gather"]
+
+Order = Mapping[str, float]
+"""Merit by row: the higher, the better, whatever the column's direction."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Kendall's tau-b between two orders of the same methods, with its two-sided p."""
+
+    first: str
+    second: str
+    tau: float
+    p: float
+    methods: int
+
+
+def gather(plan: Plan, store: Store, tasks: Sequence[Task]) -> tuple[Evidence, ...]:
+    """Return what each table supports, in the order of `experiment_tables`, from what is finished.
+
+    Resampling a cell takes about half a second the first time and is then kept in the store.
+    """
+    return tuple(experiment_evidence(plan, store, tasks))
+
+
+def agreements(evidence: Sequence[Evidence]) -> tuple[Agreement, ...]:
+    """Return how far orders of the same methods agree, wherever at least three methods have both.
+
+    Ours against the paper's in a table's headline; the headlines of every two tables; and every
+    quality metric against mAP50 and mIoU. Where lower is better the sign is turned, so that tau is
+    1 where both name the same order of merit.
+    """
+    found: list[Agreement] = []
+    for one in evidence:
+        ours, paper = (_order(one.table, one.headline, kind) for kind in ("ours", "paper"))
+        found += _agreement(f"ours, {one.table.title}", ours, "paper", paper)
+    for first, second in combinations(evidence, 2):
+        found += _agreement(*_headline(first), *_headline(second))
+    shares = [one for one in evidence if one.table.task != "scoring"]
+    for one in evidence:
+        for name, order in _metrics(one.table):
+            for share in shares:
+                found += _agreement(name, order, *_headline(share))
+    return tuple(found)
+
+
+def _metrics(table: Table) -> Iterator[tuple[str, Order]]:
+    for column in table.columns if table.task == "scoring" else ():
+        if column != MEAN_RANK:
+            yield f"{column}, {table.title}", _order(table, column, "ours")
+
+
+def _headline(evidence: Evidence) -> tuple[str, Order]:
+    title = f"{evidence.headline}, {evidence.table.title}"
+    return title, _order(evidence.table, evidence.headline, "ours")
+
+
+def _order(table: Table, column: str, kind: str) -> Order:
+    """Return the column's merit by our rows' labels; the paper's row stands beneath ours."""
+    place, sign = table.columns.index(column), -1 if column in table.lower else 1
+    found, label = {}, ""
+    for row in table.rows:
+        label = row.label if row.kind == "ours" else label
+        value = row.values[place]
+        if row.kind == kind and value is not None:
+            found[label] = sign * value.mean
+    return found
+
+
+def _agreement(first: str, ours: Order, second: str, theirs: Order) -> list[Agreement]:
+    both = [row for row in ours if row in theirs]
+    made = kendall(np.array([ours[row] for row in both]), np.array([theirs[row] for row in both]))
+    return [] if made is None else [Agreement(first, second, *made, len(both))]

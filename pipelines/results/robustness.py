@@ -1,0 +1,173 @@
+"""How much each method loses when the test pairs are disturbed: curves and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from fusion.perturb import KINDS, Kind, Perturbation
+from pipelines.execution.runner import Step
+from pipelines.planning.plan import Cell, Plan, fuses
+from pipelines.results.values import Row, Table, Value
+from pipelines.specs.experiment import Task
+from pipelines.specs.perturbation import MEANING, UNITS, WORDS
+from pipelines.store.store import Store
+
+HEADLINES: dict[Task, tuple[str, str]] = {
+    "detection": ("mAP50", "mAP50"),
+    "segmentation": ("mIoU", "miou"),
+}
+"""The headline's name for people, and its key in a manifest."""
+CLEAN = "clean"
+PAIRED = (
+    'Detector, segmenter and fusion network are those of "clean", which never saw a disturbed '
+    "pair; the images of a pair are disturbed before they are fused, the labels stay."
+)
+NOT_FUSED = "Not disturbed, because its images are made elsewhere of clean pairs: {row}."
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A method's headline score against the strength of one kind of disturbance.
+
+    `strengths` begins with the clean pairs (0; of "lost" the word "clean"), in `unit`; `scores`
+    holds for each of them the percentages by seed, as far as they are finished.
+    """
+
+    task: Task
+    kind: Kind
+    unit: str
+    method: str
+    strengths: tuple[float | str, ...]
+    scores: tuple[Mapping[int, float], ...]
+
+    @property
+    def points(self) -> tuple[Value | None, ...]:
+        """Mean and deviation over the finished seeds, in percent; None where none is finished."""
+        return tuple(_value(list(found.values())) for found in self.scores)
+
+    @property
+    def values(self) -> tuple[float | None, ...]:
+        """The means of `points`."""
+        return tuple(point.mean if point else None for point in self.points)
+
+    @property
+    def sd(self) -> tuple[float | None, ...]:
+        """The standard deviations of `points`; None for fewer than two seeds."""
+        return tuple(point.sd if point else None for point in self.points)
+
+    @property
+    def n(self) -> tuple[int, ...]:
+        """How many seeds are finished."""
+        return tuple(map(len, self.scores))
+
+    @property
+    def changes(self) -> tuple[Value | None, ...]:
+        """What each strength adds to the clean score, seed by seed: points, below 0 for a loss."""
+        clean = self.scores[0]
+        pairs = ([found[s] - clean[s] for s in found if s in clean] for found in self.scores)
+        return tuple(map(_value, pairs))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the strengths are called in a table."""
+        return (CLEAN, *(Perturbation(self.kind, s).label for s in self.strengths[1:]))
+
+
+def _value(numbers: Sequence[float]) -> Value | None:
+    if not numbers:
+        return None
+    return Value(fmean(numbers), stdev(numbers) if len(numbers) > 1 else None, len(numbers))
+
+
+def curves(plan: Plan, store: Store) -> tuple[Curve, ...]:
+    """Return a curve per task, kind and method, in the experiment's order, of what is finished."""
+    clean: dict[tuple[Task, str], list[Cell]] = {}
+    for cell in plan.cells:
+        clean.setdefault((cell.task, cell.method.row), []).append(cell)
+    swept: dict[tuple[Task, Kind, str], dict[float | str, list[Cell]]] = {}
+    for cell in plan.perturbed:
+        if cell.perturbation is not None:
+            key = (cell.task, cell.perturbation.kind, cell.method.row)
+            swept.setdefault(key, {}).setdefault(cell.perturbation.strength, []).append(cell)
+    found = []
+    for (task, kind, row), by_strength in swept.items():
+        strengths = (CLEAN if kind == "lost" else 0.0, *by_strength)
+        scores = (_scores(cells, store) for cells in (clean[task, row], *by_strength.values()))
+        found.append(Curve(task, kind, UNITS[kind], row, strengths, tuple(scores)))
+    return tuple(found)
+
+
+def _scores(cells: Sequence[Cell], store: Store) -> dict[int, float]:
+    found = {cell.seed: (cell, store.manifest(cell.result)) for cell in cells}
+    scores = {
+        seed: manifest["metrics"][HEADLINES[cell.task][1]]
+        for seed, (cell, manifest) in found.items()
+        if manifest is not None
+    }
+    return {seed: 100 * score for seed, score in scores.items() if score is not None}
+
+
+def runnable(plan: Plan, store: Store) -> tuple[Step, ...]:
+    """Return the sweeps whose networks and indexes are finished: the others' chains failed."""
+    ready = []
+    for step in plan.sweeps:
+        own = {stage.key for stage in step.stages}
+        needed = {s.key: s for stage in step.stages for s in stage.inputs.values()}
+        if all(key in own or store.manifest(stage) for key, stage in needed.items()):
+            ready.append(step)
+    return tuple(ready)
+
+
+def robustness_table(plan: Plan, found: Sequence[Curve], task: Task) -> Table:
+    """Return one line per method with its scores, and one with the change against clean.
+
+    `found` are curves of `task`, which become columns kind by kind: all, or those of one kind.
+    """
+    kinds = [kind for kind in KINDS if any(curve.kind == kind for curve in found)]
+    methods = list(dict.fromkeys(curve.method for curve in found))
+    of = {(curve.method, curve.kind): curve for curve in found}
+    columns = [of[methods[0], kind].labels[1:] for kind in kinds]
+    rows: list[Row] = []
+    for method in methods:
+        mine = [of[method, kind] for kind in kinds]
+        rows += _rows(method, mine, len(plan.experiment.seeds))
+    left_out = [m.row for m in plan.experiment.methods if not fuses(m)]
+    notes = [f"{WORDS[kind].capitalize()}: {MEANING[kind]}." for kind in kinds]
+    what = f"under {WORDS[kinds[0]]}" if len(kinds) == 1 else "on disturbed pairs"
+    return Table(
+        title=f"{plan.experiment.name}: {task} {what}, {HEADLINES[task][0]} in percent",
+        task=task,
+        columns=(CLEAN, *(label for labels in columns for label in labels)),
+        rows=tuple(rows),
+        notes=(PAIRED, *notes, *(NOT_FUSED.format(row=row) for row in left_out)),
+        deviations=(),
+        name=f"{task}-robustness" + (f"-{kinds[0]}" if len(kinds) == 1 else ""),
+    )
+
+
+def _rows(method: str, mine: Sequence[Curve], wanted: int) -> list[Row]:
+    """Return a method's scores, clean first, and beneath them what disturbance changes."""
+
+    def joined(parts: Sequence[Sequence[Value | None]]) -> tuple[Value | None, ...]:
+        return tuple(value for part in parts for value in part[1:])
+
+    finished = min((n for curve in mine for n in curve.n if n), default=0)
+    scores = (mine[0].points[0], *joined([curve.points for curve in mine]))
+    changes = (None, *joined([curve.changes for curve in mine]))
+    return [
+        Row(method, "ours", scores, finished, wanted),
+        Row("  against clean", "difference", changes, finished, wanted),
+    ]
+
+
+def robustness_tables(plan: Plan, store: Store, by_kind: bool = False) -> list[Table]:
+    """Return one table per task, or per task and kind, from whatever is finished."""
+    found = curves(plan, store)
+    tables = []
+    for task in HEADLINES:
+        mine = [curve for curve in found if curve.task == task]
+        groups = [[c for c in mine if c.kind == kind] for kind in KINDS] if by_kind else [mine]
+        tables += [robustness_table(plan, group, task) for group in groups if group]
+    return tables

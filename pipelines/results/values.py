@@ -1,0 +1,111 @@
+"""What a table is made of: values with their uncertainty, rows, and who is best in a column."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.specs.experiment import Task
+
+Kind = Literal["ours", "paper", "difference"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A score: mean and standard deviation over the seeds that are finished.
+
+    Shares (AP, IoU) are in percent. `ci95` is the interval of the mean over resampled test images
+    where it is known; it does not cover other seeds.
+    """
+
+    mean: float
+    sd: float | None
+    seeds: int
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A method's results behind its row, in the table's units and order of columns.
+
+    `points` is float64[seeds, columns] on the test set itself; `resampled`, float64[resamples,
+    columns], the mean over seeds on resamples of its `images` images that all methods share; nan
+    where nothing is defined. `fixed` says that nothing is trained and seeds make no difference.
+    """
+
+    points: NDArray[np.float64]
+    resampled: NDArray[np.float64]
+    images: int
+    fixed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class RowScores:
+    """What a row is made of; `measured` is None while nothing is, or no longer, known."""
+
+    values: tuple[Value | None, ...]
+    notes: tuple[str, ...] = ()
+    measured: Measured | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: a value per column, or None where nothing is defined or printed."""
+
+    label: str
+    kind: Kind
+    values: tuple[Value | None, ...]
+    finished: int
+    wanted: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """One task's table with its footnotes; `name` is unique within an experiment.
+
+    `digits` are printed behind the point; in the columns `lower` the lowest value is best.
+    """
+
+    title: str
+    task: Task
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    deviations: tuple[str, ...]
+    name: str
+    digits: int = 1
+    lower: tuple[str, ...] = ()
+
+    def rank(self, row: Row, column: int) -> int | None:
+        """Return 1 for the best of our rows in a column, 2 for the second, else None.
+
+        Equal means, as they are printed, share a rank.
+        """
+        value = row.values[column]
+        if row.kind != "ours" or value is None:
+            return None
+        means = sorted(set(self.column(column)), reverse=self.columns[column] not in self.lower)
+        place = means.index(round(value.mean, self.digits)) + 1
+        return place if place <= 2 and len(means) > 1 else None
+
+    def column(self, column: int) -> list[float]:
+        """Return our values of a column as they are printed, those that there are."""
+        ours = [row.values[column] for row in self.rows if row.kind == "ours"]
+        return [round(value.mean, self.digits) for value in ours if value is not None]
+
+
+def difference(ours: Row, paper: Row) -> Row:
+    """Return the row of differences, where both have a value."""
+    values = tuple(
+        Value(a.mean - b.mean, None, a.seeds) if a is not None and b is not None else None
+        for a, b in zip(ours.values, paper.values, strict=True)
+    )
+    return Row("  difference", "difference", values, ours.finished, ours.wanted)
+
+
+def as_plain(table: Table) -> dict[str, Any]:
+    """Return the table as plain values for JSON."""
+    return asdict(table)

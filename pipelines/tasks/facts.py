@@ -1,0 +1,82 @@
+"""Facts about files and code that a plan rests on: each is looked up once, whoever asks again.
+
+A plan of sixty cells asks for the same few files and modules hundreds of times, and an answer
+costs milliseconds. Facts live as long as one plan, so that the next one sees what has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fusion.errors import InputError
+from fusion.pairs import list_images
+from fusion.registry import card, method_modules
+from pipelines.datasets.dataset import Dataset
+from pipelines.store.digests import FileDigests, code_digest, digest
+
+
+class Facts:
+    """Digests of code, files, folders of images and parts of datasets, each computed once."""
+
+    def __init__(self, digests: FileDigests) -> None:
+        self._digests = digests
+        self._known: dict[tuple[str, ...], Any] = {}
+
+    def code(self, method: str) -> str:
+        """Return the digest of a method's code; InputError for an unknown method."""
+
+        def look() -> str:
+            card(method)  # an unknown name is an error with suggestions
+            return code_digest(method_modules()[method])
+
+        return str(self._once(("code", method), look))
+
+    def module(self, name: str) -> str:
+        """Return the digest of a module's code and of what it imports from its own package."""
+        return str(self._once(("module", name), lambda: code_digest(name)))
+
+    def file(self, path: Path, key: str) -> str:
+        """Return the digest of a file that a key names; InputError when it is missing."""
+        if not path.is_file():
+            raise InputError(f'The file {path} of "{key}" does not exist; check the path.')
+        return str(self._once(("file", str(path)), lambda: self._digests.of([path])[path]))
+
+    def weights(self, path: Path, key: str) -> str:
+        """Return the digest of a weights file, or of all files of a folder of such."""
+        if not path.is_dir():
+            return self.file(path, key)
+
+        def look() -> str:
+            files = sorted(p for p in path.rglob("*") if p.is_file())
+            known = self._digests.of(files)
+            return digest([(p.relative_to(path).as_posix(), known[p]) for p in files])
+
+        return str(self._once(("weights", str(path)), look))
+
+    def folder(self, folder: Path) -> dict[str, str]:
+        """Return the digests of the images of a folder by name; InputError when it is missing."""
+
+        def look() -> dict[str, str]:
+            images = list_images(folder)
+            known = self._digests.of(images.values())
+            return {name: known[path] for name, path in images.items()}
+
+        found: dict[str, str] = self._once(("folder", str(folder)), look)
+        return found
+
+    def splits(self, dataset: Dataset, key: str) -> dict[str, str]:
+        """Return the digests of the pairs to train and to validate on; `key` names the dataset."""
+
+        def look() -> dict[str, str]:
+            chosen = {name: dataset.splits.get(name, ()) for name in ("train", "val")}
+            return {n: dataset.pairs_digest(self._digests, names) for n, names in chosen.items()}
+
+        found: dict[str, str] = self._once(("splits", key), look)
+        return found
+
+    def _once(self, key: tuple[str, ...], look: Callable[[], Any]) -> Any:
+        if key not in self._known:
+            self._known[key] = look()
+        return self._known[key]

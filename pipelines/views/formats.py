@@ -1,0 +1,174 @@
+"""A table as text, Markdown, CSV, LaTeX or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+from pipelines.results.values import Row, Table, Value, as_plain
+
+Format = Literal["text", "md", "csv", "latex", "json"]
+DASH, UNFINISHED = "-", "..."
+Mark = Callable[[str, int | None], str]
+
+
+def cell(table: Table, row: Row, column: int, mark: Mark) -> str:
+    """Return one cell: "..." while nothing is finished, a dash for an absent class."""
+    if row.finished == 0:
+        return UNFINISHED
+    value = row.values[column]
+    if value is None:
+        return DASH
+    return mark(number(value, row, table.digits), table.rank(row, column))
+
+
+def number(value: Value, row: Row, digits: int) -> str:
+    """Return a score with its deviation over seeds; differences carry their sign."""
+    sign = "+" if row.kind == "difference" else ""
+    text = f"{value.mean:{sign}.{digits}f}"
+    return text if value.sd is None else f"{text} ±{value.sd:.{digits}f}"
+
+
+def interval(table: Table, row: Row) -> list[str] | None:
+    """Return the cells of the line beneath a row that holds its intervals, if it has any."""
+    if all(value is None or value.ci95 is None for value in row.values):
+        return None
+    return [
+        "" if value is None or value.ci95 is None else _between(*value.ci95, table.digits)
+        for value in row.values
+    ]
+
+
+def _between(low: float, high: float, digits: int) -> str:
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def shown(table: Table, mark: Mark) -> Iterator[tuple[Row | None, str, list[str]]]:
+    """Yield every line of the table: its row, None for a line of intervals, title and cells."""
+    for row in table.rows:
+        yield row, label(row), [cell(table, row, c, mark) for c in range(len(table.columns))]
+        if (between := interval(table, row)) is not None:
+            yield None, "  95 %", between
+
+
+def label(row: Row) -> str:
+    """Return the row's title, with the seeds that are finished where some are not."""
+    partial = row.kind == "ours" and 0 < row.finished < row.wanted
+    return f"{row.label} ({row.finished} of {row.wanted} seeds)" if partial else row.label
+
+
+def _lines(table: Table) -> list[str]:
+    return [*table.notes, *(f"Deviation: {text}" for text in table.deviations)]
+
+
+def text(table: Table) -> str:
+    """Return aligned columns with terminal codes: bold best, underlined second."""
+    head = ["method", *table.columns]
+    found = list(shown(table, lambda text, _: text))
+    body = [[title, *cells] for _, title, cells in found]
+    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+    lines = [table.title, "", _aligned(head, widths)]
+    lines.append("  ".join("-" * width for width in widths))
+    for (row, _, _), cells in zip(found, body, strict=True):
+        ranks = [table.rank(row, c) for c in range(len(table.columns))] if row else []
+        lines.append(_aligned(cells, widths, [None, *ranks]))
+    lines += ["", f"bold: best, underlined: second, {_legend(table)}"]
+    return "\n".join([*lines, *_lines(table)])
+
+
+def _legend(table: Table) -> str:
+    lacking = "undefined" if table.task == "scoring" else "class absent"
+    return f"{DASH}: {lacking} or not printed, {UNFINISHED}: not finished"
+
+
+def _aligned(cells: list[str], widths: list[int], ranks: Sequence[int | None] = ()) -> str:
+    codes = {1: "\033[1m", 2: "\033[4m"}
+    parts = []
+    for place, (content, width) in enumerate(zip(cells, widths, strict=True)):
+        pad = " " * (width - len(content))
+        code = codes.get((ranks[place] if place < len(ranks) else None) or 0)
+        shown = f"{code}{content}\033[0m" if code else content
+        parts.append(shown + pad if place == 0 else pad + shown)
+    return "  ".join(parts).rstrip()
+
+
+def markdown(table: Table) -> str:
+    """Return a Markdown table with its notes as a list."""
+
+    def mark(shown: str, rank: int | None) -> str:
+        return {1: f"**{shown}**", 2: f"<u>{shown}</u>"}.get(rank or 0, shown)
+
+    lines = [f"**{table.title}**", "", "| method | " + " | ".join(table.columns) + " |"]
+    lines.append("|---|" + "---:|" * len(table.columns))
+    for _, title, cells in shown(table, mark):
+        name = title.strip().replace("|", "\\|")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    legend = _legend(table).replace(",", ";")
+    lines += ["", f"Bold: best; underlined: second; {legend}.", ""]
+    return "\n".join([*lines, *(f"- {line}" for line in _lines(table))])
+
+
+def comma_separated(table: Table) -> str:
+    """Return CSV: one row per method; per column mean, sd and the ends of the interval.
+
+    A field is empty where there is no number.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    suffixes = ("", " sd", " low", " high")
+    head = [f"{column}{suffix}" for column in table.columns for suffix in suffixes]
+    writer.writerow(["method", "kind", "seeds finished", "seeds wanted", *head])
+    for row in table.rows:
+        cells = [part for value in row.values for part in _numbers(value)]
+        writer.writerow([row.label.strip(), row.kind, row.finished, row.wanted, *cells])
+    return stream.getvalue()
+
+
+def _numbers(value: Value | None) -> list[str]:
+    if value is None:
+        return [""] * 4
+    found = [value.mean, value.sd, *(value.ci95 or (None, None))]
+    return ["" if number is None else f"{number:.4f}" for number in found]
+
+
+def latex(table: Table) -> str:
+    r"""Return a tabular with \textbf and \underline; the notes are comments."""
+
+    def mark(shown: str, rank: int | None) -> str:
+        shown = shown.replace("±", r"$\pm$")
+        return {1: rf"\textbf{{{shown}}}", 2: rf"\underline{{{shown}}}"}.get(rank or 0, shown)
+
+    lines = [f"% {line}" for line in (table.title, *_lines(table))]
+    lines += [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\hline"]
+    lines.append(" & ".join(["method", *map(_escape, table.columns)]) + r" \\ \hline")
+    for _, title, cells in shown(table, mark):
+        lines.append(" & ".join([_escape(title.strip()), *cells]) + r" \\")
+    return "\n".join([*lines, r"\hline", r"\end{tabular}"])
+
+
+def _escape(name: str) -> str:
+    known = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    plain = {character: f"\\{character}" for character in "&%$#_{}"}
+    return "".join({**known, **plain}.get(character, character) for character in name)
+
+
+def json_text(table: Table) -> str:
+    """Return the whole table as JSON, unrounded."""
+    return json.dumps(as_plain(table), indent=1, ensure_ascii=False)
+
+
+RENDERERS: dict[Format, Callable[[Table], str]] = {
+    "text": text,
+    "md": markdown,
+    "csv": comma_separated,
+    "latex": latex,
+    "json": json_text,
+}
+
+
+def render(table: Table, form: Format) -> str:
+    """Return the table in one of the formats."""
+    return RENDERERS[form](table)

@@ -1,0 +1,131 @@
+"""An experiment's pictures in one folder: samples by readable names, ranks, comparison sheets."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipelines.datasets.dataset import Dataset, open_dataset
+from pipelines.execution.job import pictured
+from pipelines.planning.plan import Cell, Plan
+from pipelines.specs.experiment import DatasetSpec
+from pipelines.store.digests import digest
+from pipelines.store.store import Stage, Store
+
+SHEET_PAIRS = 4
+BASELINES = ("infrared", "visible")
+"""Methods that show a source as it is, which a sheet shows anyway."""
+
+
+def gather_pictures(plan: Plan, store: Store) -> Path:
+    """Gather what the finished cells have drawn; draw ranks and comparison sheets; return where."""
+    from pipelines.results.tables import experiment_tables
+    from pipelines.views.ranks import write_ranks
+    from pipelines.views.robustness_picture import write_robustness
+
+    folder = store.root / "results" / plan.experiment.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for cell in plan.cells:
+        for stage in cell.stages:
+            own = stage.kind != "fuse" or cell.trains_fusion
+            seed = f"-seed{cell.seed}" if own else ""
+            for path in _drawn(store.directory(stage)):
+                _link(
+                    path, folder / f"{_file_name(cell.method.row)}-{stage.kind}{seed}-{path.name}"
+                )
+    for table in experiment_tables(plan, store, ("scoring",)):
+        write_ranks(table, folder)
+    write_robustness(plan, store, folder)
+    write_sheets(plan, store, folder)
+    return folder
+
+
+def write_sheets(plan: Plan, store: Store, folder: Path) -> list[Path]:
+    """Draw the methods' fused test images side by side: a sheet per dataset, or per part of one.
+
+    A sheet that shows these very images already is only linked again. A method that is trained
+    once per seed is shown as its first seed made it; methods that are not fused yet, or whose
+    images somebody has removed, are left out.
+    """
+    written = []
+    for fused in _fused_by_dataset(plan, store).values():
+        stage = next(iter(fused.values()))
+        dataset = open_dataset(DatasetSpec(**stage.local["dataset"]))
+        for part in dataset.spec.parts or ("",):
+            names = _names(dataset, part)
+            folders = {row: store.directory(one) / "images" for row, one in fused.items()}
+            whole = {row: folder for row, folder in folders.items() if _holds(folder, names)}
+            if not whole:
+                continue
+            key = digest([part, {row: fused[row].key for row in whole}])[:16]
+            drawn = store.root / "sheets" / f"{key}.png"
+            if not drawn.exists():
+                _draw(dataset, part, names, whole, drawn)
+            target = folder / f"comparison-{'-'.join(filter(None, (dataset.spec.name, part)))}.png"
+            _link(drawn, target)
+            written.append(target)
+    return written
+
+
+def _fused_by_dataset(plan: Plan, store: Store) -> dict[str, dict[str, Stage]]:
+    """Return the finished fusing stages by row, for each set of pairs that is fused."""
+    found: dict[str, dict[str, Stage]] = {}
+    for cell in plan.cells:
+        stage = _fusing(cell)
+        if cell.method.name not in BASELINES and store.manifest(stage) is not None:
+            found.setdefault(stage.spec["pairs"], {}).setdefault(cell.method.row, stage)
+    return found
+
+
+def _fusing(cell: Cell) -> Stage:
+    return next(stage for stage in cell.stages if stage.kind == "fuse")
+
+
+def _names(dataset: Dataset, part: str) -> list[str]:
+    """Return the few test pairs that a sheet shows."""
+    names = [name for name in dataset.test if not part or dataset.part_of(name) == part]
+    return pictured(names)[:SHEET_PAIRS]
+
+
+def _holds(folder: Path, names: Sequence[str]) -> bool:
+    return all((folder / f"{name}.png").is_file() for name in names)
+
+
+def _draw(
+    dataset: Dataset, part: str, names: Sequence[str], folders: Mapping[str, Path], out: Path
+) -> None:
+    from fusion.comparison_sheet import comparison_sheet
+    from fusion.pairs import read_rgb
+
+    rows = []
+    for name in names:
+        pair = dataset.pairs[name]
+        paths = [pair.infrared, pair.visible, *(one / f"{name}.png" for one in folders.values())]
+        rows.append((name, [read_rgb(path) for path in paths]))
+    out.parent.mkdir(exist_ok=True)
+    partial = out.with_suffix(f".{os.getpid()}.png")
+    comparison_sheet(rows, [*_captions(dataset.spec, part), *folders], partial)
+    partial.replace(out)
+
+
+def _captions(spec: DatasetSpec, part: str) -> list[str]:
+    """Return what the sources are called: by their folders where the dataset joins modalities."""
+    if not part:
+        return ["infrared", "visible"]
+    both = (folder.replace("{part}", part) for folder in (spec.infrared, spec.visible))
+    return [folder.rsplit("/", 1)[-1] for folder in both]
+
+
+def _drawn(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.png"), *folder.glob("samples/*.png")])
+
+
+def _file_name(row: str) -> str:
+    return re.sub(r"[^\w.()+-]+", "_", row)
+
+
+def _link(path: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    target.symlink_to(path)

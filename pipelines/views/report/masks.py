@@ -1,0 +1,90 @@
+"""What a page shows of segmentation: confusion matrices, and images with masks over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.pairs import Image
+from pipelines.views.report.images import data_uri
+from pipelines.views.report.model import Picture
+from pipelines.views.report.spread import PerImage
+from segmentation.datasets import Palette, read_mask
+from segmentation.iou import Confusion, class_iou
+from segmentation.pictures import overlay
+
+PALETTE: Palette = (
+    *((0, 0, 0), (255, 107, 107), (255, 221, 51), (0, 229, 255), (77, 150, 255)),
+    *((190, 130, 255), (90, 215, 120), (255, 160, 60), (255, 120, 210)),
+)
+"""The colours of masks; unlike those of MSRS' authors, all are seen on an image of the night."""
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One cell's masks: where they lie, and each image's confusion, ``images x n x n``."""
+
+    seed: int
+    folder: Path
+    names: tuple[str, ...]
+    confusions: NDArray[np.int64]
+
+    @property
+    def total(self) -> Confusion:
+        """The confusion over the whole test set."""
+        summed: Confusion = self.confusions.sum(axis=0)
+        return summed
+
+    @property
+    def miou(self) -> dict[str, float]:
+        """By image, over the classes that its true mask shows."""
+        iou = class_iou(self.confusions)
+        known = np.isfinite(iou)
+        means = np.where(known, iou, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        return dict(zip(self.names, map(float, means), strict=True))
+
+
+def read_segmented(folder: Path, seed: int) -> Segmented:
+    """Read a finished stage `segment`."""
+    with np.load(folder / "confusion.npz", allow_pickle=False) as stored:
+        names = tuple(str(name) for name in stored["names"])
+        return Segmented(seed, folder, names, stored["confusion"])
+
+
+def summed(cells: Mapping[str, Sequence[Segmented]]) -> dict[str, Confusion]:
+    """Return by method the pixels of all its seeds."""
+    return {
+        method: np.sum([cell.total for cell in seeds], axis=0, dtype=np.int64)
+        for method, seeds in cells.items()
+        if seeds
+    }
+
+
+def scores_of(cells: Mapping[str, Sequence[Segmented]]) -> dict[str, list[PerImage]]:
+    """Return by method the mIoU of each image, a mapping a seed."""
+    return {method: [cell.miou for cell in seeds] for method, seeds in cells.items()}
+
+
+def source_picture(title: str, image: Image) -> Picture:
+    """Return a source image as it is."""
+    height, width = image.shape[:2]
+    return Picture(title, "", data_uri(image), width, height)
+
+
+def masked_picture(title: str, remark: str, image: Image | None, mask: Path) -> Picture:
+    """Return an image with a mask's colours over it, or what is known where a file is gone."""
+    if image is None or not mask.is_file():
+        return Picture(title, remark, "", 4, 3)
+    height, width = image.shape[:2]
+    ids = read_mask(mask, len(PALETTE), size=(width, height))
+    return Picture(title, remark, data_uri(overlay(image, ids, PALETTE)), width, height)
+
+
+def class_colours(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return name and colour of every class that is drawn; class 0 stays clear."""
+    pairs = zip(classes[1:], PALETTE[1:], strict=False)
+    return tuple((name, "#" + "".join(f"{c:02x}" for c in colour)) for name, colour in pairs)

@@ -1,0 +1,136 @@
+"""What the evidence says and what it does not, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipelines.results.agreement import Evidence
+from pipelines.results.evidence import ALPHA, listed
+from pipelines.results.rows import ONE_TRAINING
+from pipelines.results.values import Row, Value
+from pipelines.views.report.model import Report
+
+BEYOND = (
+    "How the methods would do on other scenes, with other networks or other budgets: only these "
+    "test images{seeds} are in any interval."
+)
+
+
+def heading(report: Report, evidence: Evidence) -> str:
+    """Return a table's title without the experiment's name, which the page has on top."""
+    title = evidence.table.title.removeprefix(f"{report.name}: ")
+    return title[:1].upper() + title[1:]
+
+
+def finding(evidence: Evidence) -> str:
+    """Return one sentence: who is best in the headline column, by how much, and who is level."""
+    best, value = evidence.best, headline_value(evidence, evidence.best)
+    if best is None or value is None:
+        return f"{evidence.headline}: no method is finished yet."
+    digits = evidence.table.digits
+    sure = ""
+    if value.ci95 is not None:
+        sure = f" [{value.ci95[0]:.{digits}f}, {value.ci95[1]:.{digits}f}]"
+    start = f"{evidence.headline}: {best} is best at {value.mean:.{digits}f}{sure}"
+    told = f"{start}; {_company(evidence)}."
+    return f"{told} {ONE_TRAINING}" if _of_one_training(evidence) else told
+
+
+def _of_one_training(evidence: Evidence) -> bool:
+    """Whether methods are compared, none by more than one training of detector or segmenter."""
+    rows = scored(evidence)
+    alone = all(row.finished == 1 for row in rows)
+    return evidence.table.task != "scoring" and len(rows) > 1 and alone
+
+
+def _company(evidence: Evidence) -> str:
+    others = [row.label for row in scored(evidence) if row.label != evidence.best]
+    level = [name for name in evidence.level_with_best if name != evidence.best]
+    if not others:
+        return "no other method is finished, so nothing is compared"
+    if not level:
+        return f"{_rest(len(others))} worse"
+    if len(level) == len(others):
+        return f"no other of the {len(others) + 1} methods can be told from it"
+    rest = len(others) - len(level)
+    return f"{listed(level)} cannot be told from it, {_rest(rest)} worse"
+
+
+def _rest(number: int) -> str:
+    return "the other one is" if number == 1 else f"the other {number} are"
+
+
+def headline_value(evidence: Evidence, method: str | None) -> Value | None:
+    """Return a method's value in the headline column, None when there is none."""
+    column = evidence.table.columns.index(evidence.headline)
+    found = [row.values[column] for row in scored(evidence) if row.label == method]
+    return found[0] if found else None
+
+
+def scored(evidence: Evidence) -> list[Row]:
+    """Return our rows that have a value in the headline column."""
+    column = evidence.table.columns.index(evidence.headline)
+    rows = evidence.table.rows
+    return [row for row in rows if row.kind == "ours" and row.values[column] is not None]
+
+
+def unfinished(report: Report) -> str:
+    """Return a sentence on what is not there yet, empty when all is."""
+    lacking = [cell.title for cell in report.cells if not cell.finished]
+    blocked = [title for title, _ in report.blocked]
+    parts = []
+    if lacking:
+        parts.append(
+            f"{len(lacking)} of {len(report.cells)} cells are not finished ({_few(lacking)})"
+        )
+    if blocked:
+        parts.append(f"{len(blocked)} cannot run ({_few(blocked)})")
+    return "; ".join(parts) + "." if parts else ""
+
+
+def _few(titles: Sequence[str], shown: int = 4) -> str:
+    more = f" and {len(titles) - shown} more" if titles[shown:] else ""
+    return ", ".join(titles[:shown]) + more
+
+
+def unsupported(report: Report) -> list[str]:
+    """Return what a reader might conclude from the tables and these data do not support."""
+    found = []
+    for part in report.tasks:
+        evidence = part.evidence
+        level = [name for name in evidence.level_with_best if name != evidence.best]
+        where = f"in {evidence.headline} ({heading(report, evidence)})"
+        if level:
+            found.append(f"That {evidence.best} is better than {listed(level)} {where}.")
+        found += _sources(report, evidence, where)
+    found += _seeds(report)
+    return [*found, BEYOND.format(seeds=" and these seeds" if report.seeds[1:] else "")]
+
+
+def _sources(report: Report, evidence: Evidence, where: str) -> Iterator[str]:
+    """Yield which methods cannot be told from the visible images alone."""
+    visible = {row for row, name in report.methods if name == "visible"}
+    if evidence.best in visible:
+        return
+    level = [
+        d.method
+        for d in evidence.differences
+        if d.reference in visible and d.column == evidence.headline and d.p_holm >= ALPHA
+    ]
+    if level:
+        any_of = "any of " if level[1:] else ""
+        yield f"That {any_of}{listed(level)} differs from the visible images alone {where}."
+
+
+def _seeds(report: Report) -> Iterator[str]:
+    if not report.seeds[1:]:
+        yield "How much another training would change a number: there is one seed."
+    partial = [
+        f"{row.label} ({row.finished} of {row.wanted} seeds)"
+        for part in report.tasks
+        for row in part.evidence.table.rows
+        if row.kind == "ours" and row.finished < row.wanted
+    ]
+    if partial:
+        names = listed(list(dict.fromkeys(partial)))
+        yield f"A final order: the numbers will still change with the unfinished cells of {names}."

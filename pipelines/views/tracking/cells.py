@@ -1,0 +1,217 @@
+"""What the run of a cell shows: scores, curves, parameters, data, the network, pictures, files.
+
+Every value and every time stamp comes from manifests and files of the store, so that writing a run
+twice writes the same things.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.execution.usage import COLUMNS, read_samples
+from pipelines.planning.plan import Cell
+from pipelines.specs.experiment import ExperimentSpec
+from pipelines.store.store import Stage, Store
+from pipelines.tasks.score_files import SCORES
+from pipelines.views.tracking.metrics import HISTORIES, curve, metric_name, scores, thinned
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Metric
+
+FILES = ("samples.png", "samples", "precision_recall.png", "confusion.png", SCORES, "manifest.json")
+VALUE_LENGTH, BATCH = 500, 1000
+"""What MLflow takes in a parameter, and at once."""
+
+
+class CellRun:
+    """One cell with its manifests, as an MLflow run."""
+
+    def __init__(self, experiment: ExperimentSpec, cell: Cell, store: Store) -> None:
+        self.cell, self._store = cell, store
+        self._spec = getattr(experiment, cell.task)
+        found = {stage: store.manifest(stage) for stage in cell.stages}
+        self._manifests = {stage: m for stage, m in found.items() if m is not None}
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The manifest that holds the scores."""
+        return self._manifests[self.cell.result]
+
+    @property
+    def name(self) -> str:
+        """The task comes first: the list of runs cuts long names at their end."""
+        return f"{self.cell.result.kind} {self.cell.method.row} s{self.cell.seed}"
+
+    @property
+    def begun(self) -> int:
+        """When the cell would have begun, had its stages followed one another, in ms since 1970."""
+        seconds = sum(float(manifest["seconds"]) for manifest in self._manifests.values())
+        return self.ended - round(1000 * seconds)
+
+    @property
+    def ended(self) -> int:
+        """When the last stage ended, in ms since 1970."""
+        return milliseconds(self.manifest["started"]) + round(1000 * self._last_seconds)
+
+    @property
+    def _last_seconds(self) -> float:
+        return float(self.manifest["seconds"])
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What runs are searched and grouped by."""
+        commit = str(self.manifest["commit"])
+        git = {} if commit.startswith("fuse-then ") else {"mlflow.source.git.commit": commit}
+        return {
+            **self._identity,
+            **git,
+            "fuse_then.kind": "cell",
+            "fuse_then.stage": self.cell.result.title,
+            "fuse_then.commit": commit,
+            "fuse_then.command": self.manifest["command"],
+        }
+
+    @property
+    def _identity(self) -> dict[str, str]:
+        return {
+            "method": self.cell.method.row,
+            "task": self.cell.task,
+            "dataset": self._spec.dataset.name,
+            "split": split_name(self.cell.result.inputs["index"]),
+            "seed": str(self.cell.seed),
+        }
+
+    def params(self) -> dict[str, str]:
+        """Return all settings under names that sort behind those that tell cells apart.
+
+        The compare page sorts by name: dataset, method, seed, split, task come before the many
+        settings, of the task (task.*), the fusion training (train.*), the method (uses.*).
+        """
+        method = self.cell.method
+        train = method.train.model_dump(exclude={"dataset"}) if method.train else {}
+        own = {"name": method.name, **method.params, **self._weights()}
+        task = self._spec.model_dump(mode="json", exclude={"dataset"})
+        settings = {
+            **{f"task.{key}": value for key, value in task.items()},
+            **{f"train.{key}": value for key, value in train.items()},
+            **{f"uses.{key}": value for key, value in own.items()},
+        }
+        return {k: str(v)[:VALUE_LENGTH] for k, v in {**self._identity, **settings}.items()}
+
+    def _weights(self) -> dict[str, str]:
+        """Return the first digits of the weights' digest, for a method that has any."""
+        for stage, manifest in self._manifests.items():
+            if stage.kind == "train_fusion":
+                return {"weights": str(manifest["digest"])[:12]}
+            if stage.kind == "fuse" and "checkpoint" in stage.spec:
+                return {"weights": str(stage.spec["checkpoint"])[:12]}
+        return {}
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield scores, what the cell cost, the curves of its trainings, and system metrics."""
+        from mlflow.entities import Metric
+
+        numbers = {**dict(scores(self.cell, self.manifest["metrics"])), **self._costs()}
+        for name, value in numbers.items():
+            yield Metric(metric_name(name), value, self.ended, 0)
+        for stage, manifest in self._manifests.items():
+            begun, seconds = milliseconds(manifest["started"]), manifest["seconds"]
+            for epoch, share, values in curve(self._store.directory(stage), stage.kind):
+                moment = begun + round(1000 * seconds * share)
+                for name, value in values.items():
+                    yield Metric(metric_name(f"{stage.kind}/{name}"), value, moment, epoch)
+            for step, sample in enumerate(thinned(read_samples(self._store.directory(stage)))):
+                moment = begun + round(1000 * sample["seconds"])
+                for name in COLUMNS[1:]:
+                    yield Metric(f"system/{stage.kind}/{name}", sample[name], moment, step)
+
+    def _costs(self) -> dict[str, float]:
+        """Return sums and peaks over the stages; "system/" is where MLflow looks for such."""
+        known = list(self._manifests.values())
+        costs = {"system/seconds": float(sum(manifest["seconds"] for manifest in known))}
+        for key, over in (("cpu_seconds", sum), ("peak_memory_megabytes", max)):
+            found = [manifest[key] for manifest in known if key in manifest]
+            if found:
+                costs[f"system/{key}"] = float(over(found))
+        return costs
+
+    def datasets(self) -> list[DatasetInput]:
+        """Return the data that the cell rests on: of which split, where it lies, its digest."""
+        index = self.cell.result.inputs["index"]
+        found = [self._input(index, "test", "evaluation", index.key)]
+        if any(stage.kind in ("train_detector", "train_segmenter") for stage in self._manifests):
+            found.append(self._input(index, "train", f"training: {self.cell.task}", index.key))
+        for stage in self._manifests:
+            if stage.kind == "train_fusion":
+                digest = str(stage.spec["pairs"]["train"])[:16]
+                found.append(self._input(stage, "train", "training: fusion", digest))
+        return found
+
+    def _input(self, stage: Stage, split: str, context: str, digest: str) -> DatasetInput:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        spec = stage.local["dataset"]
+        source = json.dumps({"uri": str(spec["root"])})
+        profile = {"split": split, "layout": spec["layout"], "classes": len(spec["classes"])}
+        whole = not spec.get("split") and "{split}" not in spec["infrared"]
+        name = spec["name"] if whole else f"{spec['name']}/{split}"
+        named = Dataset(name, digest, "local", source, profile=json.dumps(profile))
+        return DatasetInput(named, [InputTag("mlflow.data.context", context)])
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Yield pictures, histories and manifests with the folder that they are shown in."""
+        for stage in self._manifests:
+            folder = self._store.directory(stage)
+            history = HISTORIES.get(stage.kind)
+            for name in (*FILES, *([history] if history else [])):
+                path = folder / name
+                if path.is_dir():
+                    yield f"{stage.kind}/{path.name}", path
+                elif path.exists():
+                    yield stage.kind, path
+
+    def write(
+        self, client: MlflowClient, run: str, model: str | None, marks: Mapping[str, str]
+    ) -> None:
+        """Fill an MLflow run, and end it, when it gets the tags `marks`.
+
+        `model` is the id of the registered network that fused the images.
+        """
+        from mlflow.entities import LoggedModelInput, Param, RunTag
+
+        metrics = list(self.metrics())
+        params = [Param(key, value) for key, value in self.params().items()]
+        client.log_batch(run, params=params)
+        for first in range(0, len(metrics), BATCH):
+            client.log_batch(run, metrics=metrics[first : first + BATCH])
+        models = [LoggedModelInput(model)] if model is not None else []
+        client.log_inputs(run, self.datasets(), models)
+        for place, path in self.files():
+            if path.is_dir():
+                client.log_artifacts(run, str(path), place)
+            else:
+                client.log_artifact(run, str(path), place)
+        tags = {**self.tags, **marks}
+        client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+        client.set_terminated(run, "FINISHED", self.ended)
+
+
+def milliseconds(moment: str) -> int:
+    """Return an ISO time in milliseconds since 1970, as MLflow counts."""
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def split_name(index: Stage) -> str:
+    """Return how a dataset is split, with the first digits of who is where."""
+    spec = index.local["dataset"]
+    split = spec.get("split") or {}
+    if "{split}" in spec.get("infrared", ""):
+        how = "folders"
+    else:
+        how = Path(split["file"]).name if split.get("file") else "all pairs"
+    return f"{how} {str(index.spec.get('split', ''))[:8]}".strip()

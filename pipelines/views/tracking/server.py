@@ -1,0 +1,119 @@
+"""An MLflow, in a file or on a server: connect to it; find or make experiments and runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fusion.errors import InputError
+from pipelines.store.store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+IDENTITY, VIEW_TAG = "fuse_then.id", "fuse_then.view"
+VIEW = "3"
+"""Raise it when runs show more than before: finished ones are then filled again."""
+SQLITE = "sqlite:///"
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+
+
+def tracking_uri(store: Store) -> str:
+    """Return ``$MLFLOW_TRACKING_URI``, or a SQLite database inside the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{store.root / 'mlflow.db'}"
+
+
+def missing(uri: str) -> bool:
+    """Whether `uri` is a database's whose file is gone, with all that it held."""
+    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
+
+
+def connect(uri: str) -> MlflowClient:
+    """Return a client that neither phones home nor talks about its tables.
+
+    Raises InputError for a folder, which MLflow no longer takes.
+    """
+    if uri.startswith("file:") or "://" not in uri:
+        raise InputError(
+            f'MLflow no longer keeps runs in a folder ("{uri}"); give sqlite:///FILE.db, or the '
+            f"address of a server, http://HOST:PORT."
+        )
+    for key in ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
+        os.environ.setdefault(key, "true")
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri)
+
+
+class Experiment:
+    """One MLflow experiment, found or made; connecting costs seconds.
+
+    Raises InputError when there is no MLflow at `uri`, or when it was deleted there.
+    """
+
+    def __init__(self, uri: str, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        self.client = connect(uri)
+        try:
+            with _few_retries():
+                self.id = self._find(uri, name)
+        except MlflowException as error:
+            raise InputError(
+                f"There is no MLflow at {uri}; start it, or unset MLFLOW_TRACKING_URI to keep the "
+                f"runs in the store."
+            ) from error
+
+    def _find(self, uri: str, name: str) -> str:
+        title = f"fuse-then/{name}"
+        found = self.client.get_experiment_by_name(title)
+        if found is None:
+            return str(self.client.create_experiment(title, artifact_folder(uri, name)))
+        if found.lifecycle_stage != "active":
+            raise InputError(
+                f'The experiment "{title}" was deleted in {uri}; restore it with `mlflow '
+                f"experiments restore -x {found.experiment_id}`, or remove it with `mlflow gc`."
+            )
+        return str(found.experiment_id)
+
+    def run(
+        self, identity: str, name: str, tags: Mapping[str, str], start: int
+    ) -> tuple[str, bool]:
+        """Return the run that carries `identity`, made if need be, and whether it is complete.
+
+        `start` is in milliseconds since 1970.
+        """
+        query = f"tags.`{IDENTITY}` = '{identity}'"
+        runs = self.client.search_runs([self.id], query, max_results=1)
+        if runs:
+            complete = runs[0].info.status, runs[0].data.tags.get(VIEW_TAG)
+            return str(runs[0].info.run_id), complete == ("FINISHED", VIEW)
+        source = {"mlflow.source.name": "fuse-then", "mlflow.source.type": "PROJECT"}
+        run = self.client.create_run(self.id, start, {IDENTITY: identity, **source, **tags}, name)
+        return str(run.info.run_id), False
+
+
+def artifact_folder(uri: str, name: str) -> str | None:
+    """Return where files go: beside a SQLite database; a server has a place of its own."""
+    if not uri.startswith(SQLITE):
+        return None
+    beside = Path(uri.removeprefix(SQLITE)).absolute().parent
+    return (beside / "mlartifacts" / name).as_uri()
+
+
+@contextmanager
+def _few_retries() -> Iterator[None]:
+    """Let a server that is not there be told in seconds; later requests are patient again."""
+    before = os.environ.get(RETRIES)
+    os.environ[RETRIES] = before or "2"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RETRIES]

@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+import pipelines
+from fusion.pairs import read_rgb
+from pipelines.cli import prefect_server as server
+from pipelines.cli.app import main
+from pipelines.execution.worker import StageFailed
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def dataset(scenes: Path, tmp_path: Path) -> Path:
+    """A dataset's YAML without a split, naming a copy of the scenes."""
+    path = tmp_path / "mine.yaml"
+    data = {"name": "mine", "layout": "m3fd", "root": str(scenes / "m3fd")}
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+@pytest.fixture
+def store(session_store: Path) -> list[str]:
+    return ["--store", str(session_store)]
+
+
+def test_methods_are_listed_with_paper_licence_and_checkpoint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["methods"]) == 0
+    out = capsys.readouterr().out
+    for name in ("average", "infrared", "visible", "lkc_funet", "precomputed"):
+        assert f"\n{name}" in f"\n{out}"
+    assert out.count("paper: ") == out.count("licence: ") == out.count("checkpoint: ")
+    assert "presets: " in out
+
+
+def test_methods_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", "--json"]) == 0
+    found = {card["name"]: card for card in json.loads(capsys.readouterr().out)}
+    assert found["lkc_funet"]["trainable"] is True
+    assert found["average"]["trainable"] is False
+    assert Path(found["average"]["path"]).name == "average.py"
+
+
+def test_listing_methods_is_quick_because_it_loads_no_framework() -> None:
+    code = (
+        "import sys; from pipelines.cli.app import main; main(['methods']); "
+        "slow = {'torch', 'prefect', 'mlflow', 'ultralytics'} & set(sys.modules); "
+        "assert not slow, slow"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_good_dataset_is_verified(
+    dataset: Path, store: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "verify", str(dataset), *store]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("mine: 12 pairs, layout m3fd, root ")
+    assert "sizes     96x96: 12" in lines
+    splits = [line for line in lines if line.split()[0] in ("train", "val", "test")]
+    assert len(splits) == 3
+    assert all("People " in line and "Truck " in line for line in splits)
+    digests = {line.split()[0]: line.split()[1] for line in lines if line[:5] in ("pairs", "label")}
+    assert {len(text) for text in digests.values()} == {64}
+    assert set(digests) == {"pairs", "labels"}
+    assert lines[-1] == "0 problems"
+
+
+def test_every_problem_of_a_dataset_is_listed(
+    dataset: Path, scenes: Path, store: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = sorted((scenes / "m3fd" / "Ir").iterdir())
+    images[0].write_bytes(b"broken")
+    images[5].write_bytes(b"broken, too")
+    assert main(["data", "verify", str(dataset), *store]) == 2
+    out = capsys.readouterr().out
+    for path in (images[0], images[5]):
+        assert f"problem   {path} cannot be read as an image; replace the file." in out
+    assert "2 problems" in out
+
+
+def test_a_shipped_dataset_can_be_changed_and_verified(
+    store: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--set", "scenes.train=3", "--set", "scenes.test=2"]
+    assert main(["data", "verify", "smoke-segmentation", *small, *store]) == 0
+    out = capsys.readouterr().out
+    assert "smoke-segmentation: 5 pairs, layout msrs" in out
+    assert "unlabelled " in out
+
+
+def test_a_dataset_that_is_not_there_is_told(
+    dataset: Path, scenes: Path, store: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(scenes / "m3fd")
+    assert main(["data", "verify", str(dataset), *store]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith('fuse-then: The root of dataset "mine", ')
+    assert "Annotation/*.xml" in err
+
+
+def test_a_drawn_split_is_a_file_that_a_config_can_name(
+    dataset: Path, tmp_path: Path, store: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "splits" / "mine.yaml"
+    command = ["data", "split", str(dataset), "--out", str(out), "--seed", "3", *store]
+    assert main([*command, "--ratios", "2", "1", "1"]) == 0
+    assert f"{out}: train " in capsys.readouterr().out
+    written = yaml.safe_load(out.read_text())
+    assert (written["version"], written["seed"], written["ratios"]) == (1, 3, [2, 1, 1])
+    assert len(written["pairs_digest"]) == 64
+    first = out.read_bytes()
+    assert main([*command, "--ratios", "2", "1", "1"]) == 0
+    assert out.read_bytes() == first
+    named = ["--set", f"split={{file: {out}}}"]
+    capsys.readouterr()
+    assert main(["data", "verify", str(dataset), *named, *store]) == 0
+    verified = capsys.readouterr().out
+    assert f"test      {len(written['test'])} pairs; " in verified
+
+
+@pytest.mark.parametrize("ratios", [["0", "0", "0"], ["8", "-1", "1"]])
+def test_ratios_that_are_none_are_told(
+    dataset: Path, tmp_path: Path, store: list[str], ratios: list[str]
+) -> None:
+    out = tmp_path / "split.yaml"
+    command = ["data", "split", str(dataset), "--out", str(out), *store, "--ratios", *ratios]
+    assert main(command) == 2
+    assert not out.exists()
+
+
+def test_a_dataset_that_comes_split_has_none_to_draw(
+    tmp_path: Path, store: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "x.yaml")]
+    assert main(["data", "split", "smoke-segmentation", *out, *store]) == 2
+    assert "comes with its split; there is none to draw" in capsys.readouterr().err
+
+
+def test_two_folders_are_fused_into_a_third(
+    scenes_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, root = tmp_path / "fused", scenes_root / "m3fd"
+    folders = ["--infrared", str(root / "Ir"), "--visible", str(root / "Vis"), "--out", str(out)]
+    assert main(["fuse", "average", *folders]) == 0
+    assert capsys.readouterr().out.startswith(f"12 images in {out} (")
+    names = sorted(path.name for path in out.glob("*.png"))
+    assert names == sorted(path.name for path in (root / "Ir").iterdir())
+    assert read_rgb(out / names[0]).shape == (96, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["averag"], 'There is no fusion method "averag". Did you mean "average"?'),
+        (["laplacian", "--set", "level=2"], 'has no parameter "level". Did you mean "levels"?'),
+        (["average", "--set", "device=cpu"], '"device" is no parameter; write it beside params'),
+        (["average", "--infrared", "/nowhere"], "The image folder /nowhere does not exist"),
+    ],
+)
+def test_a_wrong_fusion_is_told(
+    words: list[str],
+    sentence: str,
+    scenes_root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = scenes_root / "m3fd"
+    folders = ["--infrared", str(root / "Ir"), "--visible", str(root / "Vis")]
+    command = ["fuse", words[0], *folders, "--out", str(tmp_path / "out"), *words[1:]]
+    assert main(command) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_plan_says_what_is_to_run_and_why(
+    write_experiment: Write,
+    tmp_path: Path,
+    shared_worker: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["plan", str(write_experiment(segmentation=None)), "--store", str(tmp_path / "s")]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2].split("/")[0] for line in lines[:-1]] == [
+        "fuse",
+        "train_detector",
+        "detect",
+    ]
+    assert all(line.startswith("to run") and "(not made yet)" in line for line in lines[:-1])
+    assert lines[-1] == "3 to run"
+    partial = tmp_path / "s" / "partial" / lines[1].split()[2].replace("/", "-")
+    partial.mkdir()
+    (partial / "log.txt").write_text("boom")
+    assert main(command) == 0
+    assert f"(begun or failed before: {partial}/log.txt)" in capsys.readouterr().out
+
+
+def test_one_reason_is_printed_once(
+    write_experiment: Write, store: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    boxes = {"name": "boxes", "layout": "m3fd", "root": "/nowhere"}
+    detection = {"dataset": boxes, "epochs": 1}
+    path = write_experiment(
+        detection=detection, segmentation=None, methods=["visible", "average"], seeds=[0, 1, 2]
+    )
+    assert main(["plan", str(path), *store]) == 2
+    out = capsys.readouterr().out
+    assert out.count("does not exist") == 1
+    assert "blocked   visible / detection / seed 0 (and 5 more): The root" in out
+    assert out.endswith("6 blocked\n")
+
+
+@pytest.mark.parametrize("form", ["text", "md", "csv", "latex", "json"])
+def test_the_table_of_an_experiment_that_has_not_begun(
+    form: str,
+    write_experiment: Write,
+    store: list[str],
+    shared_worker: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["table", str(write_experiment()), *store, "--format", form]) == 0
+    out = capsys.readouterr().out
+    assert "\033" not in out
+    if form == "json":
+        tables = json.loads(out)
+        assert [table["task"] for table in tables] == ["detection", "segmentation"]
+        assert {row["finished"] for table in tables for row in table["rows"]} == {0}
+    elif form == "csv":
+        first, _ = out.split("\n\n")
+        (line,) = csv.DictReader(io.StringIO(first))
+        assert (line["method"], line["seeds finished"], line["mAP50"]) == ("average", "0", "")
+    else:
+        assert out.count("...") > 6 + 9
+
+
+def test_codes_are_kept_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.cli import run as commands
+
+    text = "\033[1mbest\033[0m \033[4msecond\033[0m"
+    assert commands._plain_unless_terminal(text) == "best second"
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
+    assert commands._plain_unless_terminal(text) == text
+
+
+@pytest.fixture
+def flows(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Flows that only note what they were asked; the real ones are tested end to end."""
+    calls: list[Any] = []
+    fake = SimpleNamespace(calls=calls, error=None)
+
+    def flow(*given: Any, **more: Any) -> str:
+        calls.append((given, more))
+        if fake.error is not None:
+            raise fake.error
+        return "weights.pt"
+
+    for name in (
+        "compare",
+        "fuse_then_detect",
+        "fuse_then_segment",
+        "fuse_then_score",
+        "train_fusion",
+    ):
+        setattr(fake, name, flow)
+    monkeypatch.setitem(sys.modules, "pipelines.flows", fake)
+    monkeypatch.setattr(pipelines, "flows", fake, raising=False)
+    monkeypatch.setattr(server, "prefect_server", contextlib.nullcontext)
+    return fake
+
+
+def test_a_flow_gets_what_was_written_and_its_tables_are_printed(
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    session_store: Path,
+    store: list[str],
+    shared_worker: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = str(write_experiment())
+    command = ["detect", path, *store, "--set", "detection.epochs=2", "--jobs", "1"]
+    assert main(command) == 0
+    assert flows.calls == [((path, {"detection.epochs": 2}, str(session_store), None, 1), {})]
+    out = capsys.readouterr().out
+    assert "tiny: detection on boxes, AP50 in percent" in out
+    assert "segmentation on" not in out
+    assert f"Pictures    {session_store}/results/tiny" in out
+    assert f"mlflow ui --backend-store-uri sqlite:///{session_store}/mlflow.db" in out
+
+
+def test_a_failed_stage_is_exit_code_one_and_the_tables_are_still_printed(
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    store: list[str],
+    shared_worker: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flows.error = StageFailed("detect on average: it broke (log: /x/log.txt)")
+    assert main(["compare", str(write_experiment()), *store]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.endswith("fuse-then: detect on average: it broke (log: /x/log.txt)\n")
+    assert "tiny: segmentation on masks, IoU in percent" in printed.out
+
+
+def test_a_trained_fusion_network_is_named(
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    store: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train-fusion", str(write_experiment()), *store]) == 0
+    assert capsys.readouterr().out == "weights.pt\n"
+
+
+def test_an_experiment_is_scored_by_its_flow(
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    scenes_root: Path,
+    session_store: Path,
+    store: list[str],
+    shared_worker: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dataset = {"name": "masks", "layout": "msrs", "root": str(scenes_root / "msrs")}
+    path = str(write_experiment(scoring={"dataset": dataset}, detection=None))
+    assert main(["score", path, *store]) == 0
+    assert flows.calls == [((path, {}, str(session_store), None, None), {})]
+    out = capsys.readouterr().out
+    assert "tiny: scoring on masks, image quality" in out
+    assert "segmentation on" not in out
+
+
+@pytest.mark.parametrize("command", ["compare", "detect", "segment", "score", "train-fusion"])
+def test_a_wrong_key_is_told_before_any_flow_starts(
+    command: str,
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    store: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([command, str(write_experiment(seed=[0])), *store]) == 2
+    assert capsys.readouterr().err.endswith(
+        'the key "seed" is unknown. Did you mean "seeds"? Available: detection, deviations, '
+        "methods, name, paper, perturb, scoring, seeds, segmentation, timeout_hours.\n"
+    )
+    assert flows.calls == []
+
+
+def test_a_task_that_the_experiment_does_not_have_is_told(
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    store: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["score", str(write_experiment()), *store]) == 2
+    assert 'The experiment "tiny" has no scoring; give it one' in capsys.readouterr().err
+    assert flows.calls == []
+
+
+def test_an_interruption_is_told_without_a_traceback(
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    store: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flows.error = KeyboardInterrupt()
+    assert main(["compare", str(write_experiment()), *store]) == 130
+    assert capsys.readouterr().err == (
+        "fuse-then: stopped; finished stages are kept, run again to go on.\n"
+    )
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["plan"], ["table", "x", "--format", "pdf"]])
+def test_words_that_are_no_command_end_with_two(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m pipelines.cli.app methods --json | head -c 10"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 141)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fusion.errors import InputError
+from pipelines.execution.worker import LOG, StageFailed, Worker
+
+Start = Callable[..., Worker]
+Job = Callable[..., dict[str, Any]]
+
+# Read by the subprocess at its start: stages that exist only here.
+SITE = """
+import os, subprocess, sys, time, warnings
+from pipelines.tasks import kinds as stages
+from fusion.errors import InputError
+
+def numbers(job):
+    print("printed by a library")
+    os.write(1, b"written by C code\\n")
+    warnings.warn("warned by a library")
+    job.report(1, 2, "half"); job.report(2, 2, "done")
+    return {"given": dict(job.spec), "device": job.device, "threads": job.threads}
+
+def bad(job):
+    raise InputError("x.png is broken; replace it.")
+
+def bug(job):
+    return {}["key"]
+
+def dies(job):
+    print("last words")
+    os._exit(7)
+
+def waits(job):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    job.report(os.getpid(), child.pid, "waiting")
+    time.sleep(600)
+
+for body in (numbers, bad, bug, dies, waits):
+    stages.KINDS[body.__name__] = stages.Kind(body, 1, ())
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Start workers that know the stages of SITE, and end them."""
+    fakes = tmp_path / "fakes"
+    fakes.mkdir()
+    (fakes / "more_stages.py").write_text(SITE)
+    # The worker imports torch, which takes seconds, and these stages do not need it.
+    (fakes / "torch.py").write_text("import more_stages\ndef set_num_threads(n): pass\n")
+    monkeypatch.syspath_prepend(fakes)
+    monkeypatch.chdir(tmp_path)
+    workers: list[Worker] = []
+
+    def make(seconds: float = 60.0) -> Worker:
+        workers.append(Worker("cpu", 3, seconds))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.__exit__(KeyboardInterrupt, None, None)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return lambda kind, **spec: {"kind": kind, "spec": spec, "inputs": {}, "local": {}}
+
+
+def ignore(done: int, total: int, remark: str) -> None:
+    pass
+
+
+def test_metrics_and_progress_come_back_and_prints_go_to_the_log(
+    start: Start, job: Job, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[tuple[int, int, str]] = []
+    worker = start()
+    made = worker.run(job("numbers", a=[1, 2]), tmp_path, lambda *step: steps.append(step))
+    assert made == {"given": {"a": [1, 2]}, "device": "cpu", "threads": 3}
+    assert steps == [(1, 2, "half"), (2, 2, "done")]
+    log = (tmp_path / LOG).read_text()
+    for line in ("printed by a library", "written by C code", "warned by a library"):
+        assert line in log
+    assert capfd.readouterr() == ("", "")
+
+
+def test_each_stage_has_its_own_log(start: Start, job: Job, tmp_path: Path) -> None:
+    worker = start()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        worker.run(job("numbers"), tmp_path / name, ignore)
+    for name in ("one", "two"):
+        assert (tmp_path / name / LOG).read_text().count("printed by a library") == 1
+
+
+def test_bad_input_is_one_sentence_and_the_worker_lives(
+    start: Start, job: Job, tmp_path: Path
+) -> None:
+    worker = start()
+    with pytest.raises(InputError, match=r"^x\.png is broken; replace it\.$"):
+        worker.run(job("bad"), tmp_path, ignore)
+    assert worker.run(job("numbers"), tmp_path, ignore)["threads"] == 3
+
+
+def test_a_bug_names_its_log_where_the_traceback_is(start: Start, job: Job, tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match=rf"bug failed: KeyError: 'key' \(log: {tmp_path}"):
+        start().run(job("bug"), tmp_path, ignore)
+    assert "Traceback" in (tmp_path / LOG).read_text()
+
+
+def test_a_process_that_dies_is_told_with_its_code(start: Start, job: Job, tmp_path: Path) -> None:
+    worker = start()
+    for _ in range(2):  # the second job meets a process that is gone
+        with pytest.raises(StageFailed, match=rf"ended with code 7; its log is {tmp_path}"):
+            worker.run(job("dies"), tmp_path, ignore)
+    assert "last words" in (tmp_path / LOG).read_text()
+
+
+def alive(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    try:
+        return state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait, by the kernel's own notice, until a process that is not our child has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        assert poll.poll(20_000), f"process {pid} is still there"
+    finally:
+        os.close(descriptor)
+
+
+def test_a_timeout_kills_the_process_and_its_children(
+    start: Start, job: Job, tmp_path: Path
+) -> None:
+    pids: list[int] = []
+    worker = start()
+    worker.run(job("numbers"), tmp_path, ignore)  # it has started
+    worker._timeout_seconds = 1.0
+    with pytest.raises(StageFailed, match=r"ran out of its time; raise timeout_hours.*log\.txt"):
+        worker.run(job("waits"), tmp_path, lambda a, b, _: pids.extend((a, b)))
+    assert len(pids) == 2
+    for pid in pids:
+        wait_for_end(pid)
+
+
+def test_each_stage_has_its_own_time(
+    start: Start, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = start()
+    worker.run(job("numbers"), tmp_path, ignore)
+    later = time.monotonic() + 3600  # an hour in which the worker had nothing to do
+    monkeypatch.setattr("pipelines.execution.worker.time", SimpleNamespace(monotonic=lambda: later))
+    assert worker.run(job("numbers"), tmp_path, ignore)["threads"] == 3
+
+
+def test_an_interrupted_block_kills_the_worker(start: Start, job: Job, tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def interrupt(own: int, child: int, _: str) -> None:
+        pids.extend((own, child))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), start() as worker:
+        worker.run(job("waits"), tmp_path, interrupt)
+    for pid in pids:
+        wait_for_end(pid)
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from pipelines.execution.worker import Worker
+
+def tell(own, child, remark):
+    print(own, flush=True)
+
+job = {"kind": "waits", "spec": {}, "inputs": {}, "local": {}}
+Worker("cpu", 1, 600.0).run(job, Path(sys.argv[1]), tell)
+"""
+
+
+def test_the_worker_dies_with_its_killed_parent(start: Start, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    script = tmp_path / "parent.py"
+    script.write_text(textwrap.dedent(PARENT))
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert alive(worker)
+        parent.send_signal(signal.SIGKILL)
+    wait_for_end(worker)
+    assert not alive(worker)
+
+
+def test_a_folder_named_like_ours_where_the_user_stands_is_not_ours(
+    start: Start, job: Job, tmp_path: Path
+) -> None:
+    for name in ("pipelines", "fusion"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not ours')")
+    assert start().run(job("numbers"), tmp_path, ignore)["threads"] == 3

@@ -1,0 +1,479 @@
+"""What tables support: against the plain functions on small results whose answers are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detection.ap import average_precision
+from detection.datasets import Annotation, Box, coco_ground_truth
+from pipelines.execution.runner import Step
+from pipelines.planning.plan import Cell, Plan
+from pipelines.results import agreement as evidence
+from pipelines.results import resampled, tables
+from pipelines.results.agreement import Agreement, Difference, Evidence, agreements, gather
+from pipelines.results.quality_rows import score_row
+from pipelines.results.rows import COVERED, ONE_SEED, ONE_TRAINING
+from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
+from pipelines.results.statistics.comparison import percentile_interval
+from pipelines.results.tables import experiment_tables
+from pipelines.results.values import Row, Table, Value
+from pipelines.specs.experiment import Task
+from pipelines.specs.loading import load_experiment
+from pipelines.store.store import Stage, Store
+from pipelines.tasks.score_files import SCORES, write_scores
+from pipelines.views.formats import render
+from segmentation.iou import scores
+
+CLASSES = ("People", "Car", "Bus", "Lamp", "Motorcycle", "Truck")
+MASKS = (
+    "unlabelled",
+    "car",
+    "person",
+    "bike",
+    "curve",
+    "car stop",
+    "guardrail",
+    "color cone",
+    "bump",
+)
+METRICS = ["SD", "MSE"]
+Results = Mapping[str, list[Any]]
+"""By method, one per seed: how often it finds a box, or how it scores; None is not finished."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def finish(store: Store) -> Callable[..., Plan]:
+    """Return a plan whose stages hold the given results, as the stages write them."""
+
+    def make(images: int = 12, **results: Results) -> Plan:
+        dataset = {"name": "d", "layout": "pairs", "root": "/d"}
+        given: dict[str, Any] = {"detection": None, "segmentation": None}
+        keep = {task: value for task, value in given.items() if task not in results}
+        if "scoring" in results:
+            keep["scoring"] = {"dataset": dataset, "metrics": METRICS}
+        one = next(iter(results.values()))
+        seeds = list(range(len(next(iter(one.values())))))
+        spec = load_experiment("smoke", {"methods": list(one), "seeds": seeds, **keep})
+        cells = []
+        for task, by_method in results.items():
+            for method in spec.methods:
+                for seed, result in enumerate(by_method[method.name]):
+                    stage = Stage(task, 1, {"method": method.row, "seed": seed})
+                    cells.append(Cell(method, task, seed, (Step("x", (stage,)),)))  # type: ignore[arg-type]
+                    if result is not None:
+                        commit(store, stage, task, result, images)
+        return Plan(spec, tuple(cells), ())
+
+    return make
+
+
+def commit(store: Store, stage: Stage, task: str, result: Any, images: int) -> None:
+    with store.claim(stage, keep=False) as out:
+        metrics = WRITERS[task](out, result, images)
+        store.commit(stage, {"metrics": metrics, "inputs": {}, "digest": f"{task} {result}"})
+
+
+def write_detection(out: Path, result: tuple[float, int], images: int) -> dict[str, Any]:
+    """Find a share of one or two boxes of classes 1 and 2 in every image; some false ones."""
+    share, luck = result
+    dice, rng = np.random.default_rng(luck), np.random.default_rng(0)
+    truth, found = {}, []
+    for n in range(images):
+        boxes = [Box(k, 10, 10 + 40 * k, 40, 40 + 40 * k) for k in range(int(rng.integers(1, 3)))]
+        truth[f"{n:02}"] = Annotation(100, 100, tuple(boxes))
+        for box in boxes:
+            x = 10 if dice.random() < share else 60
+            item = {"image": f"{n:02}", "category_id": box.label + 1, "score": float(dice.random())}
+            found.append({**item, "bbox": [x, box.y1, 30, 30]})
+    ground_truth = coco_ground_truth(truth, CLASSES)
+    (out / "ground_truth.json").write_text(json.dumps(ground_truth))
+    (out / "predictions.json").write_text(json.dumps(found))
+    return average_precision(ground_truth, found, CLASSES).to_dict()
+
+
+def confusions(result: tuple[float, int], images: int) -> np.ndarray:
+    """Confuse the first two of nine classes in a share of 1000 pixels an image."""
+    share, luck = result
+    wrong = np.random.default_rng(luck).binomial(500, share, (2, images))
+    made = np.zeros((images, 9, 9), np.int64)
+    made[:, 0, 0], made[:, 0, 1] = 500 - wrong[0], wrong[0]
+    made[:, 1, 1], made[:, 1, 0] = 500 - wrong[1], wrong[1]
+    return made
+
+
+def write_segmentation(out: Path, result: tuple[float, int], images: int) -> dict[str, Any]:
+    made = confusions(result, images)
+    np.savez_compressed(out / "confusion.npz", confusion=made)
+    return scores(made.sum(axis=0), MASKS).to_dict()
+
+
+def write_scoring(out: Path, result: list[list[float]], images: int) -> dict[str, Any]:
+    values = np.array(result)
+    write_scores(out / SCORES, [f"i{n}" for n in range(len(values))], METRICS, values)
+    return {"metrics": {metric: {} for metric in METRICS}}
+
+
+WRITERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "detection": write_detection,
+    "segmentation": write_segmentation,
+    "scoring": write_scoring,
+}
+ONE = {"visible": [(0.4, 1)], "infrared": [(0.5, 2)], "average": [(0.95, 3)]}
+THREE = {
+    "visible": [(0.3, 1), (0.3, 2), (0.35, 3)],
+    "infrared": [(0.3, 4), (0.35, 5), (0.3, 6)],
+    "average": [(0.9, 7), (0.9, 8), (0.9, 9)],
+}
+
+
+def only(plan: Plan, store: Store, task: Task) -> Evidence:
+    (found,) = gather(plan, store, (task,))
+    return found
+
+
+def value(table: Table, label: str, column: str) -> Value:
+    (row,) = (row for row in table.rows if row.label == label)
+    found = row.values[table.columns.index(column)]
+    assert found is not None
+    return found
+
+
+def difference(found: Evidence, method: str, reference: str, column: str) -> Difference:
+    (one,) = (
+        d
+        for d in found.differences
+        if (d.method, d.reference, d.column) == (method, reference, column)
+    )
+    return one
+
+
+def test_rows_of_ap_get_the_interval_of_the_mean_over_seeds(finish: Any, store: Store) -> None:
+    plan = finish(detection=THREE)
+    (table,) = experiment_tables(plan, store, ("detection",))
+    cells = [cell for cell in plan.cells if cell.method.name == "average"]
+    kept = [resampled.resampled_cell(cell, store, CLASSES) for cell in cells]
+    shares = np.mean([one[0] for one in kept if one is not None], axis=0)
+    assert shares.shape == (RESAMPLES, 8)
+    for column, again in zip(("People", "mAP50"), (shares[:, 0], shares[:, 6]), strict=True):
+        found = value(table, "average", column)
+        assert found.ci95 == pytest.approx(percentile_interval(100 * again, found.mean))
+        assert found.ci95[0] < found.mean < found.ci95[1]  # type: ignore[index]
+        assert found.seeds == 3
+    assert COVERED in table.notes
+    assert ONE_SEED not in table.notes
+    assert "  95 %" in render(table, "text")
+    assert "mAP50 low" in render(table, "csv")
+
+
+def test_a_kept_share_is_the_ap_of_really_repeated_images(finish: Any, store: Store) -> None:
+    plan = finish(detection=ONE)
+    kept = resampled.resampled_cell(plan.cells[0], store, CLASSES)
+    assert kept is not None
+    folder = store.directory(plan.cells[0].result)
+    truth = json.loads((folder / "ground_truth.json").read_text())
+    found = json.loads((folder / "predictions.json").read_text())
+    names = [image["file_name"] for image in truth["images"]]
+    for row in (0, 500):
+        copies = dict(zip(names, resamples(12)[row].astype(int), strict=True))
+        images, boxes, items = [], [], []
+        for image in truth["images"]:
+            for copy in range(copies[image["file_name"]]):
+                images.append({"id": len(images) + 1, "file_name": f"{image['file_name']}-{copy}"})
+                mine = [box for box in truth["annotations"] if box["image_id"] == image["id"]]
+                boxes += [{**box, "id": 0, "image_id": len(images)} for box in mine]
+                items += [
+                    {**item, "image": images[-1]["file_name"]}
+                    for item in found
+                    if item["image"] == image["file_name"]
+                ]
+        numbered = [{**box, "id": n} for n, box in enumerate(boxes, 1)]
+        again = average_precision(
+            {**truth, "images": images, "annotations": numbered}, items, CLASSES
+        )
+        expected = [*again.ap50.values(), again.map50, again.map]
+        np.testing.assert_allclose(kept[0][row], expected, rtol=0, atol=1e-12)
+
+
+def test_rows_of_iou_get_intervals_and_absent_classes_none(finish: Any, store: Store) -> None:
+    plan = finish(segmentation={"visible": [(0.4, 1)], "average": [(0.1, 2)]})
+    (table,) = experiment_tables(plan, store, ("segmentation",))
+    summed = np.tensordot(resamples(12), confusions((0.4, 1), 12), axes=1)
+    expected = [scores(one.astype(np.int64), MASKS).miou for one in summed]
+    found = value(table, "visible", "mIoU")
+    again = 100 * np.array(expected)
+    assert found.ci95 == pytest.approx(percentile_interval(again, found.mean))
+    assert table.rows[0].values[table.columns.index("bump")] is None
+    assert ONE_SEED in table.notes
+
+
+def test_the_best_is_told_from_those_that_are_worse(finish: Any, store: Store) -> None:
+    found = only(finish(images=40, detection=THREE), store, "detection")
+    assert (found.headline, found.best) == ("mAP50", "average")
+    assert found.level_with_best == ("average",)
+    for column in ("mAP50", "mAP50-95"):
+        one = difference(found, "visible", "average", column)
+        means = [value(found.table, label, column).mean for label in ("visible", "average")]
+        assert one.mean == pytest.approx(means[0] - means[1])
+        assert one.low < one.mean < one.high < 0
+        assert one.p <= one.p_holm < 0.05
+        back = difference(found, "average", "visible", column)
+        assert (back.mean, back.low, back.p) == pytest.approx((-one.mean, -one.high, one.p))
+        assert difference(found, "infrared", "visible", column).p_holm > 0.05
+    assert {d.column for d in found.differences} == {"mAP50", "mAP50-95"}
+    assert found.ranks["average"] == pytest.approx((1, 0, 0))
+    assert sum(shares[2] for shares in found.ranks.values()) == pytest.approx(1)
+    (told,) = (note for note in found.table.notes if note.startswith("mAP50: "))
+    assert told == (
+        "mAP50: average is best, and every other method can be told from it (paired bootstrap over "
+        "images, Welch's t over seeds, Holm, 5 %)."
+    )
+    assert told in render(found.table, "md")
+    assert "Images and training seeds are both random" in " ".join(found.notes)
+
+
+def test_p_is_corrected_over_the_methods_of_one_reference(finish: Any, store: Store) -> None:
+    found = only(finish(images=40, detection=ONE), store, "detection")
+    ps = {d.method: (d.p, d.p_holm) for d in found.differences[:2]}
+    small, large = sorted(ps.values())
+    assert small[1] == pytest.approx(min(1, 2 * small[0]))
+    assert large[1] == pytest.approx(max(large[0], small[1]))
+    assert ONE_SEED in found.notes
+    told = " ".join(found.table.notes)
+    assert f"(paired bootstrap, Holm, 5 %). {ONE_TRAINING}" in told
+
+
+def test_what_cannot_be_told_from_the_best_is_named(finish: Any, store: Store) -> None:
+    near = {"visible": [(0.2, 1)], "infrared": [(0.8, 2)], "average": [(0.8, 3)]}
+    found = only(
+        finish(images=40, segmentation={**near, "visible": [(0.1, 1)]}), store, "segmentation"
+    )
+    assert found.level_with_best == ("visible",)
+    same = {"visible": [(0.2, 1)], "infrared": [(0.2, 2)], "average": [(0.9, 3)]}
+    found = only(finish(images=39, segmentation=same), store, "segmentation")
+    assert sorted(found.level_with_best) == ["infrared", "visible"]
+    best, second = found.level_with_best
+    assert f"mIoU: {best} is best; {second} cannot be told from it (" in " ".join(found.table.notes)
+
+
+def test_equal_results_are_level_in_order_and_share_ranks(finish: Any, store: Store) -> None:
+    same = {"visible": [(0.2, 1)], "infrared": [(0.2, 1)], "average": [(0.2, 1)]}
+    found = only(finish(segmentation=same), store, "segmentation")
+    assert found.level_with_best == ("visible", "infrared", "average")
+    assert found.ranks["average"] == pytest.approx((1 / 3,) * 3)
+    assert {(d.mean, d.low, d.high, d.p, d.p_holm) for d in found.differences} == {(0, 0, 0, 1, 1)}
+    assert {d.reference for d in found.differences} == {"visible"}
+    assert "but no other method can be told from it" in " ".join(found.table.notes)
+
+
+def test_a_single_method_is_best_without_a_claim(finish: Any, store: Store) -> None:
+    found = only(finish(detection={"visible": [(0.5, 1)]}), store, "detection")
+    assert (found.best, found.level_with_best) == ("visible", ("visible",))
+    assert found.ranks == {"visible": (1.0,)}
+    assert found.differences == ()
+    assert not any(note.startswith("mAP50: ") for note in found.table.notes)
+
+
+def test_a_single_image_supports_nothing(finish: Any, store: Store) -> None:
+    plan = finish(images=1, segmentation=ONE, scoring={m: [[[1.0, 2.0]]] for m in ONE})
+    for found in gather(plan, store, ("segmentation", "scoring")):
+        assert found.differences == ()
+        assert len(found.level_with_best) == 3
+        assert all(v is None or v.ci95 is None for row in found.table.rows for v in row.values)
+
+
+def test_missing_cells_and_seeds_do_no_harm(finish: Any, store: Store) -> None:
+    part = {"visible": [None, None], "infrared": [(0.5, 1), None], "average": [(0.9, 3), (0.9, 4)]}
+    plan = finish(detection=part, segmentation={m: [None, None] for m in part})
+    boxes, masks = gather(plan, store, ("detection", "segmentation"))
+    assert list(boxes.ranks) == ["average", "infrared"]
+    assert {d.reference for d in boxes.differences} == {"average"}
+    assert (masks.best, masks.differences, masks.ranks, masks.notes) == (None, (), {}, ())
+    assert COVERED not in masks.table.notes
+    assert gather(plan, store, ("scoring",)) == ()
+    assert agreements((boxes, masks)) == ()
+
+
+@pytest.mark.parametrize("spoil", ["missing", "no json", "another shape"])
+def test_results_that_are_gone_are_told_and_claim_nothing(
+    finish: Any, store: Store, spoil: str
+) -> None:
+    plan = finish(detection=ONE)
+    stage = plan.cells[1].result
+    path = store.directory(stage) / "predictions.json"
+    if spoil == "missing":
+        path.unlink()
+    else:
+        path.write_text("{" if spoil == "no json" else '[{"image": 1}]')
+    found = only(plan, store, "detection")
+    assert value(found.table, "infrared", "mAP50").ci95 is None
+    assert value(found.table, "visible", "mAP50").ci95 is not None
+    told = " ".join(found.table.notes)
+    assert (
+        f"infrared has no intervals: what it predicted is no longer in the store ({stage.title})"
+        in told
+    )
+    assert "is best" not in told
+    assert "infrared" not in found.ranks
+
+
+def test_resampling_is_kept_for_the_very_result_it_was_made_of(
+    finish: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = finish(detection=ONE, segmentation=ONE)
+    tasks: tuple[Task, ...] = ("detection", "segmentation")
+    first = gather(plan, store, tasks)
+    files = sorted((store.root / "resampled").iterdir())
+    names = {f"{cell.result.key}-{resampled.VERSION}.npz" for cell in plan.cells}
+    assert {path.name for path in files} == names
+
+    made: list[Path] = []
+    monkeypatch.setattr(
+        resampled,
+        "RESAMPLERS",
+        {task: counted(function, made) for task, function in resampled.RESAMPLERS.items()},
+    )
+    assert gather(plan, store, tasks) == first
+    assert made == []
+    files[0].write_bytes(files[0].read_bytes()[:200])
+    files[1].write_bytes(b"not an archive")
+    files[2].write_bytes(b"")
+    np.savez(files[3], shares=np.ones(3))
+    assert gather(plan, store, tasks) == first
+    assert len(made) == 4
+    stage = plan.cells[0].result
+    commit(store, stage, "detection", (0.1, 9), 12)
+    again = gather(plan, store, tasks)
+    assert made[4:] == [store.directory(stage)]
+    assert value(again[0].table, "visible", "mAP50") != value(first[0].table, "visible", "mAP50")
+    assert again[1] == first[1]
+
+
+def counted(function: Callable[..., Any], made: list[Path]) -> Callable[..., Any]:
+    def call(folder: Path, classes: Any) -> Any:
+        made.append(folder)
+        return function(folder, classes)
+
+    return call
+
+
+def test_of_scores_the_mean_rank_orders_and_metrics_differ(finish: Any, store: Store) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(50, 5, (40, 2))
+    given = {
+        "visible": [base.tolist()],
+        "infrared": [(base + rng.normal(0, 1, base.shape)).tolist()],
+        "average": [(base + np.array([3, -3]) + rng.normal(0, 1, base.shape)).tolist()],
+    }
+    found = only(finish(scoring=given), store, "scoring")
+    assert (found.headline, found.best, found.level_with_best) == (
+        "mean rank",
+        "average",
+        ("average",),
+    )
+    assert found.ranks["average"] == pytest.approx((1, 0, 0))
+    one = difference(found, "average", "visible", "SD")
+    apart = np.array(given["average"][0])[:, 0] - base[:, 0]
+    assert one.mean == pytest.approx(apart.mean())
+    low, high = np.percentile(resamples(40) @ apart / 40, (2.5, 97.5))
+    assert (one.low, one.high) == (pytest.approx(low), pytest.approx(high))
+    # MSE is best where it is lowest, so average is the reference there too
+    assert difference(found, "visible", "average", "MSE").mean > 2
+    assert {d.column for d in found.differences} == {"SD", "MSE"}
+    assert not any("is best" in note and "told" in note for note in found.table.notes)
+
+
+@pytest.mark.parametrize("undefined", [["infrared"], ["infrared", "average"]])
+def test_mean_ranks_are_ranked_resample_by_resample(
+    finish: Any, store: Store, undefined: list[str]
+) -> None:
+    """Where one method alone has a metric, nobody is ranked in it."""
+    values = dict(zip(ONE, np.random.default_rng(1).normal(size=(3, 10, 2)).round(2), strict=True))
+    for name in undefined:
+        values[name][:, 1] = np.nan
+    given = {name: [rows.tolist()] for name, rows in values.items()}
+    found = only(finish(scoring=given), store, "scoring")
+    shares = {name: [0.0, 0.0, 0.0] for name in ONE}
+    for count in resamples(10):
+        ranks: dict[str, list[int]] = {name: [] for name in ONE}
+        for metric, sign in ((0, -1), (1, 1)):
+            means = {n: sign * round(count @ rows[:, metric] / 10, 3) for n, rows in values.items()}
+            known = {name: mean for name, mean in means.items() if np.isfinite(mean)}
+            for name, mean in known.items() if len(known) > 1 else ():
+                ranks[name].append(1 + sum(other < mean for other in known.values()))
+        mean_ranks = {name: np.mean(places) for name, places in ranks.items()}
+        for name, mine in mean_ranks.items():
+            before = sum(other < mine for other in mean_ranks.values())
+            equal = sum(other == mine for other in mean_ranks.values())
+            for place in range(before, before + equal):
+                shares[name][place] += 1 / equal / RESAMPLES
+    assert found.ranks.keys() == shares.keys()
+    for name, expected in shares.items():
+        # two means at a rounding edge may be printed alike in the one way and not in the other
+        assert found.ranks[name] == pytest.approx(expected, abs=0.01)
+
+
+def test_a_method_that_is_not_trained_has_no_spread_over_seeds(finish: Any, store: Store) -> None:
+    plan = finish(scoring={"visible": [[[1.0, 2.0]]], "average": [[[3.0, 4.0]]]})
+    plain, fused = plan.cells
+    training = Step("train", (Stage("train_fusion", 1, {}),))
+    trained = Cell(fused.method, "scoring", 0, (training, *fused.steps))
+    found = [score_row([cell], store, "", METRICS).measured for cell in (plain, trained)]
+    assert [one.fixed for one in found if one is not None] == [True, False]
+
+
+def table_of(
+    task: Task, column: str, ours: list[float], paper: list[float | None], **more: Any
+) -> Table:
+    rows = []
+    for n, (mine, printed) in enumerate(zip(ours, paper, strict=True)):
+        rows.append(Row(f"m{n}", "ours", (Value(mine, None, 1),), 1, 1))
+        if printed is not None:
+            rows.append(Row("  paper", "paper", (Value(printed, None, 1),), 1, 1))
+    return Table(f"t {column}", task, (column,), tuple(rows), (), (), task, **more)
+
+
+def evidence_of(table: Table) -> Evidence:
+    return Evidence(table, table.columns[0], None, (), (), {}, ())
+
+
+def test_agreement_with_the_paper_and_between_tables() -> None:
+    boxes = table_of("detection", "mAP50", [1, 2, 3, 4], [10, 20, 40, 30])
+    masks = table_of("segmentation", "mIoU", [4, 3, 2, 1], [None, 2, 3, None])
+    found = agreements([evidence_of(boxes), evidence_of(masks)])
+    assert found == (
+        Agreement("ours, t mAP50", "paper", pytest.approx(2 / 3), pytest.approx(1 / 3), 4),
+        Agreement("mAP50, t mAP50", "mIoU, t mIoU", pytest.approx(-1), pytest.approx(1 / 12), 4),
+    )
+
+
+def test_agreement_of_metrics_turns_the_sign_where_lower_is_better() -> None:
+    boxes = evidence_of(table_of("detection", "mAP50", [1, 2, 3], [None] * 3))
+    rows = tuple(
+        Row(f"m{n}", "ours", (Value(v, None, 1), Value(v, None, 1), Value(r, None, 1)), 1, 1)
+        for n, (v, r) in enumerate([(5.0, 2.0), (6.0, 2.0), (7.0, 2.0)])
+    )
+    columns, lower = ("SD", "MSE", "mean rank"), ("MSE", "mean rank")
+    scored = Table("q", "scoring", columns, rows, (), (), "scoring", 3, lower)
+    quality = Evidence(scored, "mean rank", None, (), (), {}, ())
+    found = agreements([quality, boxes])
+    # equal mean ranks order nothing, so only the two metrics are left
+    assert [(a.first, a.second, a.tau) for a in found] == [
+        ("SD, q", "mAP50, t mAP50", pytest.approx(1)),
+        ("MSE, q", "mAP50, t mAP50", pytest.approx(-1)),
+    ]
+
+
+def test_the_contract_is_importable_from_one_place() -> None:
+    assert set(evidence.__all__) == {"Agreement", "Difference", "Evidence", "agreements", "gather"}
+    assert tables.experiment_tables is experiment_tables

@@ -1,0 +1,548 @@
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detection.datasets import M3FD_CLASSES
+from fusion.errors import InputError
+from fusion.method import FusionMethod
+from fusion.pairs import read_image, read_rgb
+from fusion.perturb import KINDS as DISTURBANCES
+from fusion.perturb import Perturbation, perturb
+from pipelines import flows
+from pipelines.cli import run as commands
+from pipelines.execution.job import Job
+from pipelines.execution.runner import NO_SLOT, Step, job_of, make_stage
+from pipelines.execution.worker import StageFailed
+from pipelines.planning.memory import recall, remember, spec_digest
+from pipelines.planning.plan import Cell, Plan, make_plan
+from pipelines.results.robustness import (
+    Curve,
+    curves,
+    robustness_table,
+    robustness_tables,
+    runnable,
+)
+from pipelines.results.values import Value
+from pipelines.specs.experiment import TASKS
+from pipelines.specs.loading import load_experiment
+from pipelines.specs.perturbation import MEANING, UNITS, WORDS
+from pipelines.store.digests import digest
+from pipelines.store.store import Stage, Store
+from pipelines.tasks.fusion import _perturbed
+from pipelines.tasks.kinds import KINDS
+from pipelines.views.formats import render
+from pipelines.views.robustness_picture import figure, write_robustness
+from pipelines.views.tracking.robustness import log_robustness
+from pipelines.views.tracking.tracker import Tracker
+
+Write = Callable[..., Path]
+PERTURB = {"shift": [4, 2], "infrared_noise": [20], "lost": ["infrared", "visible"]}
+
+
+def no_report(title: str) -> Callable[[int, int, str], None]:
+    return lambda done, total, remark: None
+
+
+# What an experiment may ask for.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        ({"shift": [-2]}, '"perturb": shift is -2.0; use finite numbers above 0 (0 is the clean'),
+        ({"shift": [0]}, "shift is 0.0; use finite numbers above 0 (0 is the clean result"),
+        ({"rotation": [float("inf")]}, "rotation is inf; use finite numbers above 0 and at most"),
+        ({"visible_darkening": [1.2]}, "visible_darkening is 1.2; use finite numbers above 0 and"),
+        ({"shfit": [2]}, 'the key "perturb.shfit" is unknown. Did you mean "shift"? Available: '),
+        ({"shift": [2, 2.0]}, "shift lists 2.0 twice; keep one of them."),
+        ({"lost": ["visible", "visible"]}, "lost lists visible twice; keep one of them."),
+        ({"lost": ["thermal"]}, "\"perturb.lost.0\" (it is 'thermal'): Input should be 'infrared'"),
+        ({"shift": [True]}, '"perturb.shift.0" (it is True): Input should be a valid number.'),
+        ({"shift": 2}, '"perturb.shift" (it is 2): Input should be a valid tuple.'),
+        ({}, "perturb names no strength; give one of shift, rotation, infrared_noise, visible_d"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    write_experiment: Write, wanted: dict[str, Any], sentence: str
+) -> None:
+    path = write_experiment(perturb=wanted)
+    with pytest.raises(InputError) as caught:
+        load_experiment(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_scores_of_images_cannot_be_disturbed(write_experiment: Write) -> None:
+    masks = load_experiment(str(write_experiment())).segmentation
+    assert masks is not None
+    scoring = {"dataset": masks.dataset.model_dump(mode="json")}
+    path = write_experiment(detection=None, segmentation=None, scoring=scoring, perturb=PERTURB)
+    with pytest.raises(InputError, match="perturb needs detection or segmentation"):
+        load_experiment(str(path))
+
+
+def test_strengths_come_in_order_whatever_the_file_says(write_experiment: Write) -> None:
+    spec = load_experiment(str(write_experiment(perturb=PERTURB)))
+    assert spec.perturb is not None
+    labels = [one.label for one in spec.perturb.perturbations]
+    assert labels == ["shift 2 px", "shift 4 px", "noise 20", "no infrared", "no visible"]
+
+
+def test_every_kind_has_a_name_a_unit_and_a_meaning() -> None:
+    assert set(DISTURBANCES) == set(MEANING) == set(UNITS) == set(WORDS)
+
+
+# The plan.
+
+
+@pytest.fixture
+def plan(
+    write_experiment: Write, session_store: Path, shared_worker: SimpleNamespace
+) -> Callable[..., Plan]:
+    """Plan the tiny experiment with changes, in the session's store."""
+
+    def make(**changes: Any) -> Plan:
+        spec = load_experiment(str(write_experiment(**changes)))
+        return make_plan(spec, Store(session_store), TASKS, no_report)
+
+    return make
+
+
+def test_the_clean_stages_of_a_shipped_experiment_keep_their_keys(
+    session_store: Path, shared_worker: SimpleNamespace
+) -> None:
+    overrides: tuple[dict[str, Any], ...] = ({}, {"perturb": PERTURB})
+    without, having = (
+        make_plan(load_experiment("smoke", over), Store(session_store), TASKS, no_report)
+        for over in overrides
+    )
+    keys = [
+        {cell.title: [stage.key for stage in cell.stages] for cell in made.cells}
+        for made in (without, having)
+    ]
+    assert keys[0] == keys[1]
+    assert len(keys[0]) == 4
+    assert without.digest == having.digest
+    assert without.perturbed == ()
+    assert without.sweeps == ()
+    assert len(having.perturbed) == 4 * 5
+
+
+def test_disturbed_cells_share_networks_and_disturbed_images(plan: Callable[..., Plan]) -> None:
+    made = plan(methods=["visible", "average"], seeds=[0, 1], perturb=PERTURB)
+    assert len(made.perturbed) == 2 * 2 * 2 * 5
+    clean = {(c.method.row, c.task, c.seed): c.result for c in made.cells}
+    for cell in made.perturbed:
+        theirs = clean[cell.method.row, cell.task, cell.seed]
+        role = "detector" if cell.task == "detection" else "segmenter"
+        assert cell.result.inputs[role] is theirs.inputs[role]
+        assert cell.result.inputs["index"] is theirs.inputs["index"]
+        assert [s.kind for s in cell.stages] == ["perturb", "fuse", theirs.kind]
+    assert len({cell.title for cell in made.perturbed}) == 40
+    kinds = [{s.key for c in made.perturbed for s in c.stages if s.kind == k} for k in KINDS]
+    counts = dict(zip(KINDS, map(len, kinds), strict=True))
+    # per strength; per strength and method; and with task and seed
+    assert (counts["perturb"], counts["fuse"]) == (5, 10)
+    assert (counts["detect"], counts["segment"]) == (20, 20)
+    assert {s.key for c in made.cells for s in c.stages}.isdisjoint(set().union(*kinds))
+
+
+def test_a_sweep_is_one_kind_of_one_cell(plan: Callable[..., Plan]) -> None:
+    made = plan(perturb=PERTURB, segmentation=None)
+    assert [(s.title, len(s.stages)) for s in made.sweeps] == [
+        ("detect on average under shift of infrared (seed 0)", 6),
+        ("detect on average under noise on infrared (seed 0)", 3),
+        ("detect on average under loss of an image (seed 0)", 6),
+    ]
+
+
+def test_images_made_elsewhere_and_scores_are_not_disturbed(
+    plan: Callable[..., Plan], tmp_path: Path, scenes_root: Path
+) -> None:
+    folder = shutil.copytree(scenes_root / "m3fd" / "Vis", tmp_path / "ready")
+    ready = {"name": "precomputed", "params": {"folder": str(folder)}}
+    masks = {"name": "masks", "layout": "msrs", "root": str(scenes_root / "msrs")}
+    made = plan(methods=["average", ready], perturb=PERTURB, scoring={"dataset": masks})
+    assert made.blocked == ()
+    assert {cell.method.row for cell in made.cells} == {"average", "precomputed"}
+    assert {cell.method.row for cell in made.perturbed} == {"average"}
+    assert {cell.task for cell in made.perturbed} == {"detection", "segmentation"}
+    table = robustness_table(made, curves(made, Store(tmp_path / "empty")), "detection")
+    assert table.notes[-1] == (
+        "Not disturbed, because its images are made elsewhere of clean pairs: precomputed."
+    )
+
+
+def test_a_drawn_network_stays_the_one_that_fuses(
+    plan: Callable[..., Plan], scenes_root: Path
+) -> None:
+    masks = {"name": "masks", "layout": "msrs", "root": str(scenes_root / "msrs")}
+    train = {"dataset": masks, "epochs": 1, "batch_size": 2, "crop": 32}
+    method = {"name": "lkc_funet", "params": {"preset": "tiny"}, "train": train}
+    made = plan(methods=[method], seeds=[0, 1], segmentation=None, perturb={"shift": [2]})
+    for clean, cell in zip(made.cells, made.perturbed, strict=True):
+        assert cell.result.inputs["fused"].inputs["weights"] is next(clean.stages)
+    assert len({cell.result.inputs["fused"].key for cell in made.perturbed}) == 2
+
+
+def test_plan_lists_the_disturbed_stages(
+    write_experiment: Write,
+    session_store: Path,
+    shared_worker: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = write_experiment(segmentation=None, perturb={"rotation": [3]})
+    options = SimpleNamespace(experiment=str(path), set=[], store=str(session_store))
+    assert commands.plan(options) == 0  # type: ignore[arg-type]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    kinds = [line[2].split("/")[0] for line in lines if line[:2] == ["to", "run"]]
+    assert kinds == ["fuse", "train_detector", "detect", "perturb", "fuse", "detect"]
+
+
+# The stages, made in this process.
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def made_here(stage: Stage, store: Store) -> Path:
+    """Make a stage and what it needs, as a worker would; return its directory."""
+
+    def execute(made: Stage, out: Path) -> dict[str, Any]:
+        job = job_of(made, store)
+        inputs = {role: Path(path) for role, path in job["inputs"].items()}
+        quiet = no_report("")
+        return KINDS[made.kind].body(
+            Job(job["kind"], job["spec"], inputs, job["local"], out, "cpu", 1, quiet)
+        )
+
+    for source in stage.inputs.values():
+        made_here(source, store)
+    make_stage(stage, store, execute, NO_SLOT)
+    return store.directory(stage)
+
+
+def fused_of(made: Plan, method: str, label: str) -> Stage:
+    cells = (c for c in made.perturbed if c.perturbation and c.perturbation.label == label)
+    return next(cell.result.inputs["fused"] for cell in cells if cell.method.row == method)
+
+
+def test_test_pairs_are_disturbed_then_fused_and_nothing_else(
+    plan: Callable[..., Plan], store: Store, scenes_root: Path
+) -> None:
+    methods = ["infrared", "visible", "average"]
+    made = plan(methods=methods, segmentation=None, perturb={"shift": [4], "lost": ["visible"]})
+    root = scenes_root / "m3fd"
+    names = sorted(path.stem for path in (scenes_root / "msrs" / "test" / "vi").iterdir())
+    found = {name: made_here(fused_of(made, name, "shift 4 px"), store) for name in methods}
+    for folder in found.values():
+        assert sorted(path.stem for path in (folder / "images").iterdir()) == names
+    for name in names:
+        infrared = read_rgb(root / "Ir" / f"{name}.png")
+        moved = perturb(infrared, Perturbation("shift", 4.0), name)
+        shown = {row: read_rgb(found[row] / "images" / f"{name}.png") for row in methods}
+        assert np.array_equal(shown["infrared"], moved)
+        assert np.array_equal(shown["visible"], read_rgb(root / "Vis" / f"{name}.png"))
+        clean = made_here(made.cells[2].result.inputs["fused"], store) / "images" / f"{name}.png"
+        assert not np.array_equal(shown["average"], read_rgb(clean))
+        dark = made_here(fused_of(made, "visible", "no visible"), store) / "images" / f"{name}.png"
+        assert not read_image(dark).any()
+
+
+def test_images_found_by_name_are_never_taken_for_disturbed_ones() -> None:
+    class Ready(FusionMethod):
+        by_name = True
+
+    class Program(Ready):
+        def prepare(self, pairs: Any, out: Path) -> None:
+            """Would fuse what it is told."""
+
+    job = Job("fuse", {"method": "ready"}, {}, {}, Path(), "cpu", 1, no_report(""))
+    with pytest.raises(InputError, match='"ready" fuses nothing here: its images were made'):
+        _perturbed(job, Ready())
+    with pytest.raises(KeyError, match="dataset"):  # goes on to look for the pairs
+        _perturbed(job, Program())
+
+
+# Curves, tables and pictures of whatever is finished.
+
+Scores = Mapping[str, tuple[float, ...]]
+
+
+def finish(store: Store, stage: Stage, score: float | None) -> None:
+    """Commit a stage, and its inputs, with `score` as its headline."""
+    if store.manifest(stage) is not None:
+        return
+    for source in stage.inputs.values():
+        finish(store, source, None)
+    inputs = {role: {"digest": source.key} for role, source in stage.inputs.items()}
+    per_class = dict.fromkeys(M3FD_CLASSES, score)
+    metrics = {"AP50": per_class, "AP": per_class, "mAP50": score, "mAP": score}
+    with store.claim(stage, keep=False):
+        manifest = {"metrics": metrics, "inputs": inputs, "digest": stage.key}
+        facts = {"seconds": 1.0, "started": "2026-01-02T03:04:05+00:00"}
+        store.commit(stage, {**manifest, **facts, "commit": "abc", "command": "it"})
+
+
+LOSS = {"shift 2 px": 0.1, "shift 4 px": 0.2, "noise 20": 0.05, "no infrared": 0.3}
+
+
+def score_of(cell: Cell) -> float:
+    best = {"average": 0.6, "visible": 0.5}[cell.method.row]
+    loss = LOSS.get(cell.perturbation.label, 0.0) if cell.perturbation else 0.0
+    return best - (1 + cell.seed) * loss + 0.02 * cell.seed
+
+
+@pytest.fixture
+def made(plan: Callable[..., Plan]) -> Plan:
+    return plan(methods=["visible", "average"], seeds=[0, 1], perturb=PERTURB, segmentation=None)
+
+
+@pytest.fixture
+def finished(made: Plan, store: Store) -> Plan:
+    for cell in (*made.cells, *made.perturbed):
+        finish(store, cell.result, score_of(cell))
+    return made
+
+
+def curve(found: tuple[Curve, ...], method: str, kind: str) -> Curve:
+    return next(c for c in found if (c.method, c.kind) == (method, kind))
+
+
+def test_a_curve_starts_at_the_clean_score(finished: Plan, store: Store) -> None:
+    found = curves(finished, store)
+    assert [(c.task, c.method, c.kind) for c in found][:3] == [
+        ("detection", "visible", kind) for kind in ("shift", "infrared_noise", "lost")
+    ]
+    one = curve(found, "average", "shift")
+    assert (one.unit, one.strengths, one.n) == ("px", (0.0, 2.0, 4.0), (2, 2, 2))
+    # seed 0: 60, 50, 40; seed 1: 62, 42, 22
+    assert one.values == pytest.approx((61.0, 46.0, 31.0))
+    assert one.sd == pytest.approx((2**0.5, 32**0.5, 162**0.5))
+    lost = curve(found, "visible", "lost")
+    assert lost.strengths == ("clean", "infrared", "visible")
+    assert lost.labels == ("clean", "no infrared", "no visible")
+
+
+def test_the_change_is_taken_seed_by_seed(finished: Plan, store: Store) -> None:
+    changes = curve(curves(finished, store), "average", "shift").changes
+    assert changes[0] == Value(0.0, 0.0, 2)
+    assert changes[1] is not None
+    assert changes[1].mean == pytest.approx(-15.0)
+    assert changes[1].sd == pytest.approx(50**0.5)  # of -10 and -20
+
+
+def test_a_seed_without_its_partner_does_not_count_for_the_change() -> None:
+    one = Curve("detection", "shift", "px", "m", (0.0, 2.0), ({0: 60.0, 1: 80.0}, {0: 50.0}))
+    assert one.values == (70.0, 50.0)
+    assert one.changes == (Value(0.0, 0.0, 2), Value(-10.0, None, 1))
+    assert one.sd[1] is None
+
+
+def test_the_table_has_a_column_per_strength_and_a_line_of_changes(
+    finished: Plan, store: Store
+) -> None:
+    (table,) = robustness_tables(finished, store)
+    head = ("clean", "shift 2 px", "shift 4 px", "noise 20", "no infrared", "no visible")
+    assert table.columns == head
+    rows = {row.label.strip(): row for row in table.rows}
+    assert [row.label.strip() for row in table.rows] == [
+        *("visible", "against clean", "average", "against clean")
+    ]
+    assert all(row.values[0] is None for row in table.rows if row.kind == "difference")
+    assert [v.mean for v in rows["average"].values if v] == pytest.approx(
+        [61.0, 46.0, 31.0, 53.5, 16.0, 61.0]
+    )
+    (line,) = [x for x in render(table, "md").splitlines() if x.startswith("| average")]
+    assert line.startswith("| average | **61.0 ±1.4** | **46.0 ±5.7** |")
+    lines = list(csv.reader(io.StringIO(render(table, "csv"))))
+    assert lines[0][8:10] == ["shift 2 px", "shift 2 px sd"]
+    assert lines[4][8] == "-15.0000"
+    assert any(note.startswith("Shift of infrared: the infrared image") for note in table.notes)
+
+
+def test_a_table_of_one_kind_is_narrow(finished: Plan, store: Store) -> None:
+    tables = robustness_tables(finished, store, by_kind=True)
+    assert [t.name for t in tables] == [
+        f"detection-robustness-{kind}" for kind in ("shift", "infrared_noise", "lost")
+    ]
+    assert tables[2].columns == ("clean", "no infrared", "no visible")
+    assert tables[2].title == "tiny: detection under loss of an image, mAP50 in percent"
+    assert "noise" not in render(tables[2], "text")
+
+
+def test_what_is_not_finished_leaves_a_gap(made: Plan, store: Store) -> None:
+    for cell in made.cells:
+        finish(store, cell.result, score_of(cell))
+    half = [c for c in made.perturbed if c.perturbation == Perturbation("shift", 4.0)]
+    finish(store, half[0].result, score_of(half[0]))  # visible, seed 0
+    one = curve(curves(made, store), "visible", "shift")
+    assert one.n == (2, 0, 1)
+    assert one.values[1] is None
+    assert one.changes[1] is None
+    (table,) = robustness_tables(made, store)
+    text = render(table, "text")
+    assert "visible (1 of 2 seeds)" in text
+    drawn = figure(curves(made, store), "detection")
+    assert np.asarray(drawn.axes[0].lines[0].get_xydata())[:, 0].tolist() == [0.0, 4.0]
+
+
+def test_nothing_finished_is_dots_and_an_undefined_score_is_a_dash(
+    made: Plan, store: Store
+) -> None:
+    text = render(robustness_tables(made, store)[0], "text")
+    line = next(line for line in text.splitlines() if line.startswith("average"))
+    assert line.split()[1:] == ["..."] * 6
+    finish(store, made.perturbed[0].result, None)
+    assert curves(made, store)[0].n == (0, 0, 0)
+
+
+def test_the_picture_has_a_panel_per_kind_and_a_line_per_method(
+    finished: Plan, store: Store
+) -> None:
+    drawn = figure(curves(finished, store), "detection", "the title")
+    assert [axes.get_title() for axes in drawn.axes] == [
+        *("shift of infrared", "noise on infrared", "loss of an image")
+    ]
+    shift, _, lost = drawn.axes
+    lines = {line.get_label(): line for line in shift.lines}
+    assert set(lines) == {"visible", "average"}
+    points = np.asarray(lines["average"].get_xydata())
+    assert points == pytest.approx(np.array([[0.0, 61.0], [2.0, 46.0], [4.0, 31.0]]))
+    assert (lines["visible"].get_linestyle(), lines["average"].get_linestyle()) == ("--", "-")
+    assert {line.get_linestyle() for line in lost.lines} == {"None"}
+    assert len(shift.collections) == 2  # the bands
+    band = np.asarray(shift.collections[1].get_paths()[0].vertices)
+    assert band[:, 1].max() == pytest.approx(61.0 + 2**0.5, abs=0.01)
+    assert [text.get_text() for text in lost.get_xticklabels()] == [
+        *("clean", "no infrared", "no visible")
+    ]
+    assert shift.get_ylim()[0] == 0
+    assert shift.get_ylabel() == "mAP50 in percent"
+
+
+def test_pictures_and_tables_are_written_if_there_are_any(
+    finished: Plan, store: Store, tmp_path: Path
+) -> None:
+    written = write_robustness(finished, store, tmp_path)
+    stem = "detection-robustness"
+    assert [path.name for path in written] == [f"{stem}.{kind}" for kind in ("png", "md", "csv")]
+    assert read_rgb(written[0]).std() > 10
+    assert write_robustness(Plan(finished.experiment, finished.cells, ()), store, tmp_path) == []
+
+
+# The flow: clean cells first, then what their networks make of disturbed pairs.
+
+
+def test_sweeps_whose_network_failed_are_not_run(made: Plan, store: Store) -> None:
+    assert len(made.sweeps) == 12
+    assert runnable(made, store) == ()
+    finish(store, made.cells[0].result, 0.5)  # visible, seed 0
+    titles = [step.title for step in runnable(made, store)]
+    assert titles == [step.title for step in made.sweeps[:3]]
+
+
+@pytest.fixture
+def run(made: Plan, store: Store, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Let the flow run without Prefect and MLflow: a step is finished by hand, unless it fails."""
+    state = SimpleNamespace(made=[], failing="", logged=[])
+    scores = {cell.result.key: score_of(cell) for cell in (*made.cells, *made.perturbed)}
+
+    def work(self: Any, chains: list[list[Step]], on_done: Any = None) -> list[str]:
+        for step in (step for chain in chains for step in chain if not step.cached(store)):
+            if state.failing and state.failing in step.title:
+                return [f"{step.title}: no memory"]
+            state.made.append(step.title)
+            for stage in step.stages:
+                finish(store, stage, scores.get(stage.key))
+        return []
+
+    class NoTracker:
+        def __init__(self, *_: object) -> None:
+            self.known, self.prepare, self.log_finished = True, lambda: None, lambda: None
+            self.log_tables = lambda tables: state.logged.append("tables")
+            self.log_report = lambda page: state.logged.append(page)
+
+    monkeypatch.setattr(flows.Work, "run", work)
+    monkeypatch.setattr(flows.Work, "plan", lambda *_: made)
+    monkeypatch.setattr(flows, "Tracker", NoTracker)
+    monkeypatch.setattr(flows, "log_robustness", lambda *_: state.logged.append("robustness"))
+    monkeypatch.setattr(flows, "write_report", lambda *_: "report")
+    monkeypatch.setattr(flows, "create_markdown_artifact", lambda *_, **__: None)
+    arguments = ("tiny", None, str(store.root), "cpu", 1)
+    state.start = lambda: flows.run_experiment(*arguments, tasks=("detection",))
+    return state
+
+
+def test_the_clean_cells_come_first_and_a_second_run_makes_nothing(run: SimpleNamespace) -> None:
+    markdown = run.start()
+    under = [" under " in title for title in run.made]
+    assert under == sorted(under)
+    assert under.count(True) == 12
+    assert run.logged == ["tables", "robustness", "report"]
+    assert "detection on disturbed pairs, mAP50 in percent" in markdown
+    run.made.clear()
+    assert run.start() == markdown
+    assert run.made == []
+    assert run.logged[3:] == ["tables", "robustness"]  # nothing new, so no other report
+
+
+def test_a_sweep_that_fails_keeps_the_tables_and_is_made_by_the_next_run(
+    run: SimpleNamespace, made: Plan, store: Store
+) -> None:
+    run.failing = "average under noise on infrared (seed 1)"
+    with pytest.raises(StageFailed, match=r"seed 1\): no memory"):
+        run.start()
+    assert run.logged == ["tables", "robustness", "report"]
+    before = len(run.made)
+    run.failing = ""
+    run.start()
+    assert 0 < len(run.made) - before < before
+    assert all(curve.n == (2,) * len(curve.n) for curve in curves(made, store))
+
+
+def test_mlflow_gets_tables_and_pictures_once(
+    finished: Plan, store: Store, mlflow_template: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(mlflow_template.path, store.root / "mlflow.db")
+    tracker = Tracker(finished, store)
+    log_robustness(Plan(finished.experiment, finished.cells, ()), store, tracker)
+    assert tracker._experiment is None
+    log_robustness(finished, store, tracker)
+    client = tracker.connect().client
+    stem = "tables/detection-robustness"
+    found = {item.path for item in client.list_artifacts(tracker.parent, "tables")}
+    assert found == {f"{stem}.{kind}" for kind in ("md", "csv", "json", "png")}
+    again = Tracker(finished, store)
+    log_robustness(finished, store, again)
+    assert again._experiment is None
+
+
+def test_a_remembered_plan_keeps_its_disturbed_cells(finished: Plan, store: Store) -> None:
+    remember(finished, store)
+    (again,) = recall(store)
+    assert [cell.title for cell in again.cells] == [cell.title for cell in finished.cells]
+    assert [(cell.title, cell.result.key) for cell in again.perturbed] == [
+        (cell.title, cell.result.key) for cell in finished.perturbed
+    ]
+    assert curves(again, store) == curves(finished, store)
+
+
+def test_an_experiment_without_disturbances_keeps_its_identity(write_experiment: Write) -> None:
+    spec = load_experiment(str(write_experiment()))
+    before = {k: v for k, v in spec.model_dump(mode="json").items() if k != "perturb"}
+    assert spec_digest(spec) == digest(before)[:16]
+    disturbed = load_experiment(str(write_experiment(perturb=PERTURB)))
+    assert spec_digest(disturbed) != spec_digest(spec)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fusion.errors import InputError
+from pipelines.store import digests
+from pipelines.store.digests import (
+    FileDigests,
+    code_digest,
+    derive_seed,
+    digest,
+    file_digest,
+    names_digest,
+    tree_digest,
+)
+
+
+def test_digest_does_not_depend_on_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": "1"})
+    assert digest({"a": [1, 2]}) != digest({"a": [2, 1]})
+
+
+def test_names_digest_does_not_depend_on_the_order_of_listing() -> None:
+    assert names_digest({"x": "1", "y": "2"}) == names_digest({"y": "2", "x": "1"})
+    assert names_digest({"x": "1", "y": "2"}) != names_digest({"x": "2", "y": "1"})
+
+
+def test_seeds_come_from_names_alone() -> None:
+    first = {name: derive_seed("detection", name) for name in ("a", "b", "c")}
+    again = {name: derive_seed("detection", name) for name in ("c", "new", "b", "a")}
+    assert all(again[name] == seed for name, seed in first.items())
+    assert len(set(again.values())) == 4
+    assert derive_seed("detection", 0) != derive_seed("segmentation", 0)
+    assert all(0 <= derive_seed("x", n) < 2**31 for n in range(200))
+    assert derive_seed("detection", 0) == 2016683474  # a change here changes every result
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Which files were really read."""
+    paths: list[Path] = []
+
+    def counted(path: Path) -> str:
+        paths.append(path)
+        return file_digest(path)
+
+    monkeypatch.setattr(digests, "file_digest", counted)
+    return paths
+
+
+def test_an_unchanged_file_is_read_once(tmp_path: Path, read: list[Path]) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"one")
+    first = FileDigests(tmp_path / "db.sqlite").of([path])
+    assert FileDigests(tmp_path / "db.sqlite").of([path]) == first == {path: file_digest(path)}
+    assert read == [path]
+
+
+def test_changed_content_is_read_again(tmp_path: Path, read: list[Path]) -> None:
+    path, other = tmp_path / "a.png", tmp_path / "b.png"
+    path.write_bytes(b"one")
+    other.write_bytes(b"two")
+    known = FileDigests(tmp_path / "db.sqlite")
+    before = known.of([path, other])
+    path.write_bytes(b"longer")
+    after = known.of([path, other])
+    assert after[path] == file_digest(path) != before[path]
+    assert after[other] == before[other]
+    assert read.count(other) == 1
+
+
+def test_a_copy_with_its_old_size_and_time_is_read_again(tmp_path: Path) -> None:
+    path, new = tmp_path / "a.xml", tmp_path / "new"
+    path.write_bytes(b"Car")
+    known = FileDigests(tmp_path / "db.sqlite")
+    before = known.of([path])[path]
+    state = path.stat()
+    changed = state.st_ctime_ns
+    while changed == state.st_ctime_ns:  # the clock of the file system ticks coarsely
+        new.write_bytes(b"Bus")
+        os.utime(new, ns=(state.st_atime_ns, state.st_mtime_ns))
+        changed = new.stat().st_ctime_ns
+    new.replace(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (3, state.st_mtime_ns)
+    assert known.of([path])[path] == file_digest(path) != before
+
+
+def test_a_broken_link_is_named(tmp_path: Path) -> None:
+    link = tmp_path / "a.png"
+    link.symlink_to(tmp_path / "gone.png")
+    with pytest.raises(InputError, match=r"a\.png cannot be opened \(No such file"):
+        FileDigests(tmp_path / "db.sqlite").of([link])
+
+
+def test_tree_digest_sees_names_and_bytes_of_what_counts_only(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"1")
+    (tmp_path / "weights.pt").write_bytes(b"2")
+    before = tree_digest(tmp_path, ["images", "weights.pt"])
+    (tmp_path / "log.txt").write_text("noise")
+    assert tree_digest(tmp_path, ["images", "weights.pt"]) == before
+    (tmp_path / "images" / "a.png").rename(tmp_path / "images" / "b.png")
+    assert tree_digest(tmp_path, ["images", "weights.pt"]) != before
+
+
+MAIN = '''"""Card."""
+from pkg_under_test.layers import Layer
+from . import near
+
+
+class Method:
+    """Docstring."""
+
+    def forward(self, x):
+        # a comment
+        return Layer()(x) + near.ONE
+'''
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "pkg_under_test"
+    root.mkdir()
+    (root / "__init__.py").write_text("from .far import TWO\n")
+    (root / "main.py").write_text(MAIN)
+    (root / "layers.py").write_text("raise RuntimeError('this was imported')\n")
+    (root / "near.py").write_text("ONE = 1\n")
+    (root / "far.py").write_text("TWO = 2\n")
+    (root / "unrelated.py").write_text("THREE = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return root
+
+
+def test_code_digest_ignores_comments_docstrings_and_layout(package: Path) -> None:
+    before = code_digest("pkg_under_test.main")
+    text = MAIN.replace("# a comment", "# another").replace("Docstring.", "Said better.")
+    (package / "main.py").write_text("# header\n\n" + text.replace("Card", "Other"))
+    assert code_digest("pkg_under_test.main") == before
+
+
+@pytest.mark.parametrize("name", ["main", "layers", "near"])
+def test_code_digest_sees_the_module_and_what_it_imports(package: Path, name: str) -> None:
+    before = code_digest("pkg_under_test.main")
+    path = package / f"{name}.py"
+    path.write_text(path.read_text() + "\nCHANGED = 1\n")
+    assert code_digest("pkg_under_test.main") != before
+
+
+def test_code_digest_follows_the_relative_imports_of_a_package(package: Path) -> None:
+    before = code_digest("pkg_under_test")
+    (package / "far.py").write_text("TWO = 22\n")
+    assert code_digest("pkg_under_test") != before
+
+
+def test_code_digest_does_not_see_strangers(package: Path) -> None:
+    before = code_digest("pkg_under_test.main")
+    (package / "unrelated.py").write_text("THREE = 33\n")
+    assert code_digest("pkg_under_test.main") == before
+
+
+def test_code_digest_of_a_network_imports_no_torch() -> None:
+    code = (
+        "import sys; from pipelines.store.digests import code_digest; "
+        "assert len(code_digest('fusion.methods.lkc_funet')) == 64; "
+        "assert 'torch' not in sys.modules"
+    )
+    root = str(Path(__file__).parents[3])
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": root})
+
+
+def test_code_digest_of_a_network_holds_its_layers() -> None:
+    assert digests._locate("fusion.layers.lkc_blocks") is not None
+    assert digests._locate("fusion.layers.nothing") is None
+    assert digests._locate("fusion.layers.lkc_blocks.Name") is None

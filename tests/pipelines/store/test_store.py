@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusion.errors import InputError
+from pipelines.store.store import MANIFEST, Busy, Stage, Store, open_store
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def finish(store: Store, stage: Stage, result: str = "r", text: str = "data") -> None:
+    inputs = {}
+    for role, source in stage.inputs.items():
+        manifest = store.manifest(source)
+        assert manifest is not None
+        inputs[role] = {"digest": manifest["digest"]}
+    with store.claim(stage, keep=False) as partial:
+        (partial / "file").write_text(text)
+        store.commit(stage, {"digest": result, "inputs": inputs})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_the_key_depends_on_what_determines_the_result_only() -> None:
+    first = Stage("fuse", 1, {"method": "average"})
+    assert first.key == Stage("fuse", 1, {"method": "average"}, local={"root": "/x"}).key
+    others = [
+        Stage("fuse", 2, {"method": "average"}),
+        Stage("detect", 1, {"method": "average"}),
+        Stage("fuse", 1, {"method": "maximum"}),
+        Stage("fuse", 1, {"method": "average"}, {"weights": Stage("train", 1, {})}),
+    ]
+    assert len({first.key, *(stage.key for stage in others)}) == 5
+    assert first.title == f"fuse/{first.key}"
+    assert len(first.key) == 16
+
+
+def test_a_finished_stage_has_a_manifest_and_no_partial(store: Store) -> None:
+    stage = Stage("fuse", 1, {})
+    assert store.manifest(stage) is None
+    finish(store, stage)
+    assert store.manifest(stage) == {"digest": "r", "inputs": {}}
+    assert (store.directory(stage) / "file").read_text() == "data"
+    assert not store.partial(stage).exists()
+
+
+def test_a_partial_directory_does_not_count(store: Store) -> None:
+    stage = Stage("fuse", 1, {})
+    with store.claim(stage, keep=False) as partial:
+        (partial / "file").write_text("half")
+        (partial / MANIFEST).write_text("{}")
+        assert store.manifest(stage) is None
+    assert store.manifest(stage) is None
+
+
+def test_a_crash_before_the_rename_leaves_nothing_that_counts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    stage = Stage("fuse", 1, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", crash)
+        with pytest.raises(KeyboardInterrupt):
+            finish(store, stage)
+    assert store.manifest(stage) is None
+    assert (store.partial(stage) / MANIFEST).exists()
+    finish(store, stage)
+    assert store.manifest(stage) is not None
+
+
+def test_a_claim_wipes_what_was_left_unless_told_to_keep(store: Store) -> None:
+    stage = Stage("train_fusion", 1, {})
+    with store.claim(stage, keep=True) as partial:
+        (partial / "state.pt").write_text("epoch 3")
+    with store.claim(stage, keep=True) as partial:
+        assert (partial / "state.pt").read_text() == "epoch 3"
+    with store.claim(stage, keep=False) as partial:
+        assert list(partial.iterdir()) == []
+
+
+def chain() -> tuple[Stage, Stage, Stage]:
+    first = Stage("fuse", 1, {})
+    second = Stage("train", 1, {}, {"fused": first})
+    return first, second, Stage("detect", 1, {}, {"detector": second})
+
+
+def test_another_result_of_an_input_makes_all_downstream_stale(store: Store) -> None:
+    first, second, third = chain()
+    for stage in (first, second, third):
+        finish(store, stage)
+    finish(store, first, "another")
+    assert store.manifest(first) is not None
+    assert store.manifest(second) is None
+    assert store.manifest(third) is None
+    finish(store, second)  # to the same result as before
+    assert store.manifest(second) is not None
+    assert store.manifest(third) is not None
+
+
+def test_the_same_result_made_again_keeps_downstream(store: Store) -> None:
+    first, second, third = chain()
+    for stage in (first, second, third, first):
+        finish(store, stage)
+    assert store.manifest(third) is not None
+
+
+def test_an_input_removed_to_save_space_does_no_harm(store: Store) -> None:
+    first, second, third = chain()
+    for stage in (first, second, third):
+        finish(store, stage)
+    store.directory(first).rename(store.root / "elsewhere")
+    assert store.manifest(second) is not None
+    assert store.manifest(third) is not None
+
+
+def test_a_stale_stage_is_replaced_whole(store: Store) -> None:
+    stage = Stage("fuse", 1, {})
+    finish(store, stage)
+    (store.directory(stage) / "old").write_text("old")
+    finish(store, stage, "new", "new data")
+    assert sorted(p.name for p in store.directory(stage).iterdir()) == ["file", MANIFEST]
+    assert list((store.root / "partial").iterdir()) == []
+
+
+def hold(root: Path, stage: Stage, pipe: Any) -> None:
+    with Store(root).claim(stage, keep=False):
+        pipe.send("held")
+        pipe.recv()
+
+
+def test_a_second_process_is_kept_out_until_the_first_is_killed(store: Store) -> None:
+    stage = Stage("fuse", 1, {})
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=hold, args=(store.root, stage, there))
+    process.start()
+    assert here.poll(30)
+    assert here.recv() == "held"
+    with pytest.raises(Busy, match=stage.title), store.claim(stage, keep=False):
+        pass
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(30)
+    with store.claim(stage, keep=False) as partial:
+        assert partial.is_dir()
+
+
+def test_stages_do_not_lock_each_other(store: Store) -> None:
+    one, two = Stage("fuse", 1, {"n": 1}), Stage("fuse", 1, {"n": 2})
+    with store.claim(one, keep=False) as a, store.claim(two, keep=False) as b:
+        assert a != b
+
+
+def test_the_store_is_found_where_it_was_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSE_THEN_STORE", str(tmp_path / "variable"))
+    monkeypatch.chdir(tmp_path)
+    assert open_store(tmp_path / "given").root == tmp_path / "given"
+    assert open_store().root == tmp_path / "variable"
+    monkeypatch.delenv("FUSE_THEN_STORE")
+    assert open_store().root == tmp_path / "runs"
+
+
+def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be created .*; give another with --store"):
+        open_store(tmp_path / "file" / "store")
+
+
+def test_manifests_are_plain_json(store: Store) -> None:
+    stage = Stage("fuse", 1, {})
+    finish(store, stage)
+    assert json.loads((store.directory(stage) / MANIFEST).read_text())["digest"] == "r"
