@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks.common import Row, interleaved, table
 from detection.datasets import M3FD_CLASSES, read_voc
 from detection.export import export
-from pipelines.datasets.scenes.scene import write_scenes
+from pipelines.datasets.scenes.writing import write_scenes
 
 WANTED = 1.03
 THREADS = min(8, max(1, (os.cpu_count() or 1) - 1))

@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.common import Row, interleaved, table
 from fusion.memory import keep_freed_memory
-from pipelines.datasets.scenes.scene import write_scenes
+from pipelines.datasets.scenes.writing import write_scenes
 from segmentation.datasets import MSRS_CLASSES
 from segmentation.settings import SegmenterSettings
 from segmentation.training import train

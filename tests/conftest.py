@@ -68,7 +68,7 @@ def data_home() -> Path:
 @pytest.fixture(scope="session")
 def scenes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight training and four test scenes of 96x96 in both layouts; copy before you change it."""
-    from pipelines.datasets.scenes.scene import write_scenes
+    from pipelines.datasets.scenes.writing import write_scenes
 
     root = tmp_path_factory.mktemp("scenes")
     write_scenes(root, seed=0, train=8, val=0, test=4, height=96, width=96)

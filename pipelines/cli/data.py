@@ -13,7 +13,8 @@ from fusion.errors import InputError
 
 def data_verify(options: argparse.Namespace) -> int:
     """Decode a dataset whole and print what it holds and what is wrong with it."""
-    from pipelines.datasets.dataset import inspect, open_dataset
+    from pipelines.datasets.inspection import inspect
+    from pipelines.datasets.opening import open_dataset
     from pipelines.execution.progress import Screen
     from pipelines.planning.plan import Planner
     from pipelines.specs.loading import load_dataset, parse_overrides
@@ -47,8 +48,8 @@ def data_verify(options: argparse.Namespace) -> int:
 
 def data_split(options: argparse.Namespace) -> int:
     """Write a seeded 8:1:1 split that keeps near-duplicate neighbours together."""
-    from pipelines.datasets.dataset import open_dataset, write_split
-    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of
+    from pipelines.datasets.opening import open_dataset
+    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of, write_split
     from pipelines.execution.progress import Screen
     from pipelines.specs.loading import load_dataset, parse_overrides
     from pipelines.store.store import open_store

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.datasets.dataset import Dataset, open_dataset
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.specs.experiment import DatasetSpec
 
 Metrics = dict[str, Any]

@@ -11,7 +11,8 @@ from typing import Any
 
 from fusion.errors import InputError
 from fusion.perturb import Perturbation
-from pipelines.datasets.dataset import Dataset, open_dataset
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import Metrics, Report
 from pipelines.execution.runner import NO_SLOT, Step, job_of, make_here, make_stage
 from pipelines.execution.worker import Worker

@@ -46,7 +46,7 @@ def check_segmenter(job: Job) -> Metrics:
 
 def scenes(job: Job) -> Metrics:
     """Draw the embedded dataset in both layouts."""
-    from pipelines.datasets.scenes.scene import write_scenes
+    from pipelines.datasets.scenes.writing import write_scenes
 
     spec = job.spec
     total = spec["train"] + spec["val"] + spec["test"]
@@ -57,8 +57,7 @@ def scenes(job: Job) -> Metrics:
 
 def split(job: Job) -> Metrics:
     """Draw train, val and test with near-duplicate neighbours kept together."""
-    from pipelines.datasets.dataset import write_split
-    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of
+    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of, write_split
 
     pairs = job.dataset().pairs
     groups = scenes_of(pairs, job.progress())
@@ -71,7 +70,7 @@ def split(job: Job) -> Metrics:
 
 def index(job: Job) -> Metrics:
     """Decode every image and label once; any problem stops the work before training."""
-    from pipelines.datasets.dataset import inspect
+    from pipelines.datasets.inspection import inspect
 
     found = inspect(job.dataset(), job.progress())
     if found.problems:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipelines.datasets.dataset import Dataset, open_dataset
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import pictured
 from pipelines.planning.plan import Cell, Plan
 from pipelines.specs.experiment import DatasetSpec

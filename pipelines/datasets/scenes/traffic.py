@@ -10,13 +10,12 @@ from pipelines.datasets.scenes.canvas import (
     Color,
     Rng,
     Task,
-    Vehicle,
-    draw_vehicle,
     limb,
     near,
     oval,
     tone,
 )
+from pipelines.datasets.scenes.vehicles import Vehicle, draw_vehicle
 
 
 def road_things(canvas: Canvas, rng: Rng) -> list[Task]:

@@ -8,7 +8,8 @@ from statistics import fmean
 from typing import TypeVar
 from zipfile import BadZipFile
 
-from pipelines.datasets.dataset import Dataset, open_dataset
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import Report as Progress
 from pipelines.planning.plan import Cell, Plan
 from pipelines.results.agreement import Agreement, Evidence

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,13 @@ from pipelines.datasets.scenes import scene as scenes
 from pipelines.datasets.scenes.canvas import (
     Camera,
     Canvas,
-    Vehicle,
     box_blur,
-    draw_vehicle,
     halve,
     rectangle,
 )
-from pipelines.datasets.scenes.scene import BOX_CLASSES, MASK_IDS, Scene, draw_scene, write_scenes
+from pipelines.datasets.scenes.scene import BOX_CLASSES, MASK_IDS, Scene, draw_scene
+from pipelines.datasets.scenes.vehicles import Vehicle, draw_vehicle
+from pipelines.datasets.scenes.writing import write_scenes
 
 SEED, MANY = 5, 36
 PINNED = "17229bc1f56ce081f3f71d4ba437ede9c6e1ee47056c6b5c862b194f342b42f7"
@@ -111,15 +112,15 @@ def test_a_box_is_what_is_seen_of_a_thing(
     covers: tuple[float, ...], boxes: list[tuple[int, int, int, int]]
 ) -> None:
     canvas = painted(*covers)
-    assert [box[1:] for box in scenes._boxes(canvas)] == boxes
-    assert (scenes._mask(canvas) == 1).sum() == round(200 * (1 - sum(covers)))
+    assert [box[1:] for box in scenes.seen_boxes(canvas)] == boxes
+    assert (scenes.seen_mask(canvas) == 1).sum() == round(200 * (1 - sum(covers)))
 
 
 def test_a_tiny_thing_has_no_box() -> None:
     canvas = Canvas(96, 96, Camera(96, 60, 150, 2.5, 0), night=False)
     with canvas.thing("Lamp"):
         canvas.paint(rectangle(20, 20, 25, 25), (200, 0, 0))  # 3 x 3 after halving
-    assert scenes._boxes(canvas) == ()
+    assert scenes.seen_boxes(canvas) == ()
 
 
 def contrast(image: np.ndarray, inside: np.ndarray) -> float:
@@ -163,7 +164,7 @@ def car_contrasts(running: bool) -> tuple[float, float]:
     canvas.albedo[:], canvas.heat[:], canvas.light[:] = 90, 40, 255
     canvas.freeze()
     draw_vehicle(canvas, Vehicle("Car", 0, 9, "away", running, False, (200, 40, 30)), 120)
-    rng, inside = np.random.default_rng(0), scenes._mask(canvas) == 1
+    rng, inside = np.random.default_rng(0), scenes.seen_mask(canvas) == 1
     gray = luminance(canvas.visible(rng))
     return contrast(canvas.infrared(rng), inside), contrast(gray, inside)
 
@@ -261,7 +262,7 @@ def test_without_hard_links_the_files_are_copied(
     def refuse(*_: object) -> None:
         raise OSError("no links here")
 
-    monkeypatch.setattr(scenes.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     write_scenes(tmp_path, seed=0, train=1, val=0, test=0, height=96, width=96)
     first, second = tmp_path / "m3fd/Vis/00000D.png", tmp_path / "msrs/train/vi/00000D.png"
     assert first.read_bytes() == second.read_bytes()

@@ -17,7 +17,8 @@ from fusion import registry
 from fusion.errors import InputError
 from fusion.pairs import write_png
 from pipelines.cli import app as cli
-from pipelines.datasets.dataset import Dataset, inspect
+from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.inspection import inspect
 from pipelines.execution import runner
 from pipelines.execution.devices import Slot
 from pipelines.execution.job import Job
@@ -327,7 +328,7 @@ def test_a_bad_dataset_is_looked_through_once(
         looks.append(dataset.spec.name)
         return inspect(dataset, progress)
 
-    monkeypatch.setattr("pipelines.datasets.dataset.inspect", counted)
+    monkeypatch.setattr("pipelines.datasets.inspection.inspect", counted)
     made = plan(root=scenes, seeds=[0, 1, 2], segmentation=None)
     assert looks == ["boxes"]
     assert len(made.blocked) == 3

@@ -20,7 +20,7 @@ from fusion import quality
 from fusion.errors import InputError
 from fusion.pairs import list_pairs, write_png
 from pipelines.cli.app import main
-from pipelines.datasets.dataset import open_dataset
+from pipelines.datasets.opening import open_dataset
 from pipelines.execution.devices import Slot
 from pipelines.execution.runner import make_step
 from pipelines.planning.plan import Plan, images_of, make_plan
