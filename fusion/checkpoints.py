@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from fusion.errors import InputError
 from fusion.layouts import flat, matches
 from fusion.method import FusionMethod
+from fusion.torch_tools import load_checkpoint, write_checkpoint
 
 FORMAT = "fuse-then/1"
 
@@ -42,7 +41,7 @@ def save_checkpoint(
     could not be read back safely.
     """
     weights = {key: value.detach().cpu() for key, value in state_dict.items()}
-    save_plain(
+    write_checkpoint(
         path,
         {
             "format": FORMAT,
@@ -52,44 +51,6 @@ def save_checkpoint(
             "extra": plain(extra or {}, "extra"),
         },
     )
-
-
-def save_plain(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` with torch.save beside `path`, then rename: never half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    torch.save(content, partial)
-    partial.replace(path)
-
-
-def load_plain(path: Path) -> Any:
-    """Return what `path` holds: tensors and plain values only, on the CPU.
-
-    ``.safetensors`` files are read as such, all others by ``torch.load(weights_only=True)``.
-    Raises InputError when the file is missing, damaged, or would run code.
-    """
-    if not path.is_file():
-        raise InputError(f"The checkpoint {path} does not exist; check the path.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        with warnings.catch_warnings():
-            # torch comments on foreign pickles before it refuses them; the refusal is enough.
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    # Damaged bytes make the readers raise nearly anything; all of it means the same to the user.
-    except Exception as error:
-        if "unsupported global" in str(error).lower():
-            raise InputError(
-                f"{path} holds more than tensors and plain values, and reading it could run "
-                f"foreign code; save its state_dict alone and give that file."
-            ) from error
-        raise InputError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}); it is damaged, "
-            f"incomplete or of another format, so fetch or train it again."
-        ) from error
 
 
 def read_checkpoint(path: Path, kind: type[FusionMethod] = FusionMethod) -> Checkpoint:
@@ -103,7 +64,7 @@ def read_checkpoint(path: Path, kind: type[FusionMethod] = FusionMethod) -> Chec
     """
     if path.is_dir():
         return Checkpoint(path, _read_folder(path, kind))
-    content = load_plain(path)
+    content = load_checkpoint(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         return Checkpoint(path, _checked(path, flat(content, kind.nested, kind.ignored)))
     facts = {"method": str, "params": dict, "extra": dict}
@@ -171,7 +132,7 @@ def _read_folder(path: Path, kind: type[FusionMethod]) -> dict[str, Tensor]:
         raise InputError(f"The checkpoint folder {path} lacks {', '.join(lacking)}; put it there.")
     found: dict[str, Tensor] = {}
     for name in kind.nested:
-        part = flat({name: load_plain(path / name)}, kind.nested, kind.ignored)
+        part = flat({name: load_checkpoint(path / name)}, kind.nested, kind.ignored)
         found |= _checked(path / name, part)
     return found
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fusion.errors import InputError
 from fusion.explain import Explanation, Redundancy
+from fusion.files import write_atomically
 from fusion.pairs import Image
 
 if TYPE_CHECKING:
@@ -47,10 +48,9 @@ def draw_explanation(explanation: Explanation, title: str, path: Path) -> None:
     figure.supxlabel(_legend(explanation.maps[0]), fontsize=8, color="0.35")
     _draw_panels(figure, explanation, (rows, columns))
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
     # Without the software's name the same numbers give the same bytes under every version.
-    figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
-    partial.replace(path)
+    how: dict[str, Any] = {"format": "png", "dpi": 110, "metadata": {"Software": None}}
+    write_atomically(path, lambda stream: figure.savefig(stream, **how))
 
 
 def require_png(path: Path) -> None:

@@ -31,7 +31,7 @@ from fusion.pairs import (
     split_luminance,
     write_png,
 )
-from fusion.registry import resolve_device
+from fusion.torch_tools import resolve_device
 
 Color = Literal["visible", "infrared"]
 MOST_WORKERS = 8

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.errors import InputError
+from fusion.files import write_atomically
 
 Image = NDArray[np.uint8]
 """uint8, H x W (gray) or H x W x 3 (RGB)."""
@@ -165,9 +166,7 @@ def write_png(path: Path, image: Image) -> None:
     done, data = cv2.imencode(".png", bgr, PNG)
     if not done:
         raise InputError(f"{path} could not be encoded as PNG (shape {image.shape}).")
-    partial = path.with_suffix(".png.part")
-    partial.write_bytes(data.data)
-    partial.replace(path)
+    write_atomically(path, data.tobytes())
 
 
 def check_same_size(pair: ImagePair, infrared: Image, visible: Image) -> None:

@@ -92,7 +92,8 @@ def measure(title: str, settings: ProfileSettings) -> Profile:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from fusion.registry import load_method, method_class, resolve_device
+    from fusion.registry import load_method, method_class
+    from fusion.torch_tools import resolve_device
 
     name, _, preset = title.partition("/")
     if settings.threads:

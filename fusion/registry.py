@@ -20,8 +20,6 @@ from fusion.errors import InputError, did_you_mean
 from fusion.method_card import MethodCard, read_card
 
 if TYPE_CHECKING:
-    import torch
-
     from fusion.checkpoints import Checkpoint
     from fusion.method import FusionMethod
 
@@ -138,6 +136,8 @@ def load_method(
     ``method.weights`` tells: "untrained", "none" (nothing to train) or the checkpoint's path.
     Raises InputError for any argument that is wrong.
     """
+    from fusion.torch_tools import resolve_device
+
     where = resolve_device(device)
     cls = method_class(name)
     path, preset = _located(name, checkpoint, preset)
@@ -149,23 +149,6 @@ def load_method(
         weights = _load_weights(method, loaded, name)
     method.__dict__["weights"] = weights  # plain text, past nn.Module's own bookkeeping
     return method.to(where).eval()
-
-
-def resolve_device(device: str) -> torch.device:
-    """Return the torch device named `device`; InputError when unknown or not on this machine."""
-    import torch
-
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f'Unknown device "{device}"; use "cpu", "cuda" or "cuda:N".') from error
-    if found.type not in ("cpu", "cuda", "mps"):
-        raise InputError(f'The device "{device}" is not supported; use "cpu", "cuda" or "cuda:N".')
-    count = torch.cuda.device_count() if found.type == "cuda" else 1
-    missing = found.type == "mps" and not torch.backends.mps.is_available()
-    if (found.index or 0) >= count or missing:
-        raise InputError(f'The device "{device}" is not on this machine; use "cpu".')
-    return found
 
 
 def _located(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from fusion.generate import fuse_images
 from fusion.method import FusionMethod
 from fusion.pairs import ImagePair
 from fusion.pictures import contact_sheet
-from fusion.registry import method_class, resolve_device, resolve_params
+from fusion.registry import method_class, resolve_params
+from fusion.torch_tools import limited_threads, resolve_device
 from fusion.training_data import PairMemory
 from fusion.training_run import Row, TrainingRun, TrainSettings
 
@@ -69,7 +70,7 @@ def train(
     data.check_epoch(settings.batch_size, settings.crops_per_image)
     val = PairMemory(val_pairs, settings.crop)
     identity = _identity(method_name, arguments, settings, data, val)
-    with _torch_settings(where, threads):
+    with limited_threads(threads), _own_randomness(where):
         torch.manual_seed(settings.seed)
         run = TrainingRun(cls(**arguments).to(where), settings, where, out / "state.pt", identity)
         begun = run.resume()
@@ -99,18 +100,9 @@ def _identity(
     return {"method": name, "params": plain(arguments, "params"), **same, **images}
 
 
-@contextmanager
-def _torch_settings(where: torch.device, threads: int | None) -> Iterator[None]:
-    """Give back the caller's random state and thread count afterwards."""
-    before = torch.get_num_threads()
-    cuda = [where.index or 0] if where.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        try:
-            if threads is not None:
-                torch.set_num_threads(threads)
-            yield
-        finally:
-            torch.set_num_threads(before)
+def _own_randomness(where: torch.device) -> AbstractContextManager[None]:
+    """Give back the caller's random state afterwards."""
+    return torch.random.fork_rng(devices=[where.index or 0] if where.type == "cuda" else [])
 
 
 def _write_history(path: Path, history: Sequence[Row]) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusion.checkpoints import load_plain, save_plain
 from fusion.errors import InputError
 from fusion.method import FusionMethod
+from fusion.torch_tools import load_checkpoint, write_checkpoint
 from fusion.training_data import PairMemory
 
 STATE_FORMAT = "fuse-then-state/1"
@@ -148,13 +148,13 @@ class TrainingRun:
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.where) if cuda else None,
         }
-        save_plain(self.state, content)
+        write_checkpoint(self.state, content)
 
     def resume(self) -> int:
         """Take up the state on disk, if any; return the number of epochs already done."""
         if not self.state.exists():
             return 0
-        content = load_plain(self.state)
+        content = load_checkpoint(self.state)
         _check_state(self.state, content, self.identity, self.settings.epochs)
         self.method.load_state_dict(content["method"])
         self.optimizer.load_state_dict(content["optimizer"])

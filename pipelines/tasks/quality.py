@@ -13,7 +13,7 @@ import numpy as np
 from fusion.errors import InputError
 from fusion.pairs import ImagePair, list_images
 from fusion.quality import Convention, FusedPair, score_pairs
-from fusion.registry import resolve_device
+from fusion.torch_tools import resolve_device
 from pipelines.results.statistics.bootstrap import Values, intervals
 
 

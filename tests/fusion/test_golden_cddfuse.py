@@ -12,10 +12,10 @@ from golden_tools import check_arrays, check_keys, stored, zoo_input
 from torch import Tensor
 
 from fusion import load_method
-from fusion.checkpoints import save_plain
 from fusion.errors import InputError
 from fusion.layers import strips
 from fusion.methods.cddfuse import CDDFuse
+from fusion.torch_tools import write_checkpoint
 
 SIZES = [(64, 64), (96, 80)]
 
@@ -112,7 +112,7 @@ def test_the_authors_file_layout_loads(tmp_path: Path) -> None:
     for key, tensor in published(method).items():
         part, rest = key.split(".", 1)
         content.setdefault(part, {})[f"module.{rest}"] = tensor
-    save_plain(tmp_path / "CDDFuse_IVF.pth", content)
+    write_checkpoint(tmp_path / "CDDFuse_IVF.pth", content)
     loaded = load_method("cddfuse", tmp_path / "CDDFuse_IVF.pth", preset="official")
     pair = zoo_input(16, 24)
     assert torch.equal(loaded.fuse(*pair), method.fuse(*pair))

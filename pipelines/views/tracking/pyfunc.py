@@ -23,7 +23,8 @@ from fusion.errors import InputError
 from fusion.generate import fuse_images
 from fusion.method import FusionMethod
 from fusion.pairs import Image, from_ycrcb, split_luminance
-from fusion.registry import load_method, resolve_device
+from fusion.registry import load_method
+from fusion.torch_tools import resolve_device
 from pipelines.views.tracking.models import CONFIG
 
 
