@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ from fusion.pairs import ImagePair
 from fusion.pictures import contact_sheet
 from fusion.registry import method_class, resolve_params
 from fusion.torch_tools import limited_threads, resolve_device
+from fusion.training.settings import TrainSettings
 from fusion.training_data import PairMemory
-from fusion.training_run import Row, TrainingRun, TrainSettings
-
-__all__ = ["Row", "TrainResult", "TrainSettings", "train"]
+from fusion.training_run import Row, TrainingRun
 
 SAMPLES = 4
 
@@ -78,7 +77,7 @@ def train(
         checkpoint = out / "weights.pt"
         # No seconds: equal trainings give equal files, and what was made of them stays valid.
         last = {key: value for key, value in run.history[-1].items() if key != "seconds"}
-        extra = {"settings": asdict(settings), "epochs": settings.epochs, "last": last}
+        extra = {"settings": settings.model_dump(), "epochs": settings.epochs, "last": last}
         save_checkpoint(checkpoint, method_name, arguments, run.method.state_dict(), extra)
         _write_history(out / "history.csv", run.history)
         shown = val if len(val) else data
@@ -95,7 +94,9 @@ def _identity(
     val: PairMemory,
 ) -> dict[str, Any]:
     """Return what must be equal for a state to be continued; more epochs may be asked for."""
-    same = {k: v for k, v in asdict(settings).items() if k not in ("epochs", "checkpoint_every")}
+    same = {
+        k: v for k, v in settings.model_dump().items() if k not in ("epochs", "checkpoint_every")
+    }
     images = {"training images": data.digest(), "validation images": val.digest()}
     return {"method": name, "params": plain(arguments, "params"), **same, **images}
 

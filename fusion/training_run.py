@@ -1,11 +1,9 @@
-"""The epochs of a training: its settings, one step, validation, and its state on disk."""
+"""The epochs of a training: one step, validation, and its state on disk."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,44 +13,13 @@ from torch import Tensor
 from fusion.errors import InputError
 from fusion.method import FusionMethod
 from fusion.torch_tools import load_checkpoint, write_checkpoint
+from fusion.training.settings import TrainSettings
 from fusion.training_data import PairMemory
 
 STATE_FORMAT = "fuse-then-state/1"
 
 Row = dict[str, float]
 """One epoch of the history: "epoch", "total" and other losses, "val_total", "seconds"."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How to train; the defaults are LKC-FUNet's (arXiv 2411.10036), except the epochs.
-
-    `crops_per_image` random crops of every pair make an epoch (the paper's protocol is 1; a small
-    data set needs more to fill a batch). `validate_every` and `checkpoint_every` count epochs.
-    """
-
-    epochs: int
-    batch_size: int = 32
-    crop: int = 64
-    learning_rate: float = 1e-4
-    seed: int = 0
-    mixed_precision: bool = False
-    crops_per_image: int = 1
-    validate_every: int = 1
-    checkpoint_every: int = 10
-
-    def __post_init__(self) -> None:
-        for key, value in asdict(self).items():
-            if key in ("learning_rate", "mixed_precision"):
-                continue
-            least = 0 if key == "seed" else 1
-            if type(value) is not int or value < least:
-                raise InputError(f"{key} is {value!r}; use a whole number, {least} or more.")
-        rate = self.learning_rate
-        if type(rate) not in (int, float) or not (isfinite(rate) and rate > 0):
-            raise InputError(f"learning_rate is {rate!r}; use a positive number such as 1e-4.")
-        if type(self.mixed_precision) is not bool:
-            raise InputError(f"mixed_precision is {self.mixed_precision!r}; use true or false.")
 
 
 class TrainingRun:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def train_fusion(job: Job) -> Metrics:
     """Train a fusion network on the training pairs."""
-    from fusion.train import TrainSettings, train
+    from fusion.train import train
+    from fusion.training.settings import TrainSettings
 
     dataset = job.dataset()
     chosen = {

@@ -1,0 +1,27 @@
+"""How a fusion network is trained; importing this costs no torch."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainSettings(BaseModel):
+    """How to train; the defaults are LKC-FUNet's (arXiv 2411.10036), except the epochs.
+
+    An epoch is one pass over the training pairs. `crops_per_image` random crops of every pair
+    (`crop` pixels square) make an epoch; the paper's protocol is 1, but a small data set needs
+    more to fill a batch. `validate_every` and `checkpoint_every` count epochs. Raises
+    pydantic's ValidationError, naming key and value, for a value of another type or out of range.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    crop: int = Field(default=64, ge=8)
+    crops_per_image: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
+    mixed_precision: bool = False
+    seed: int = Field(default=0, ge=0)
+    validate_every: int = Field(default=1, ge=1)
+    checkpoint_every: int = Field(default=10, ge=1)
