@@ -2,7 +2,7 @@
 
     python -m benchmarks.cached_compare
 
-The stages are finished by hand: results made up (tests/synthetic_store.py), but manifests, files
+The stages are finished by hand: results made up (synthetic_store.py), but manifests, files
 and keys as a run writes them. Prefect and MLflow start from nothing in the first run, which also
 resamples every cell and draws; the second is the one that counts.
 """
@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.synthetic_store import finish
 
 from benchmarks.common import Row, table
-from pipelines.planning.plan import make_plan
+from pipelines.planning.planner import make_plan
 from pipelines.specs.experiment import TASKS, ExperimentSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store
+from tests.support.synthetic_store import finish
 
 WANTED_SECONDS = 10.0
 PLAIN = ("infrared", "visible", "average", "maximum", "laplacian")

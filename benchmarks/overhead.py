@@ -26,7 +26,8 @@ from statistics import median
 from benchmarks.common import Row, table
 from pipelines.execution.job import Job
 from pipelines.execution.runner import job_of
-from pipelines.planning.plan import Plan, make_plan
+from pipelines.planning.plan import Plan
+from pipelines.planning.planner import make_plan
 from pipelines.specs.experiment import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store

@@ -2,7 +2,7 @@
 
     python -m benchmarks.report [STORE]
 
-The results are made up (tests/synthetic_store.py), their number and size are not: 420 test images
+The results are made up (synthetic_store.py), their number and size are not: 420 test images
 with about 27,000 detections a cell, and 361 masks. The first run resamples every cell, the second
 finds that in the store, so that what it takes is the report's own. STORE keeps the made-up store
 for another time; to make it takes some minutes.
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.synthetic_store import finish
 
 from benchmarks.cached_compare import EXPERIMENT
 from benchmarks.common import Row, table
-from pipelines.planning.plan import make_plan
+from pipelines.planning.planner import make_plan
 from pipelines.specs.experiment import TASKS
 from pipelines.specs.loading import load_dataset, load_experiment
 from pipelines.store.store import Store
+from tests.support.synthetic_store import finish
 
 IMAGES = {"detection": 420, "segmentation": 361}
 NOISE = 55

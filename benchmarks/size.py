@@ -85,9 +85,11 @@ def point(root: Path, name: str) -> Point:
 
     import fusion.generate  # noqa: F401 - imports are not what is measured
     from pipelines.execution.runner import make_here
-    from pipelines.planning.plan import Planner
+    from pipelines.planning.planner import Planner
+    from pipelines.planning.preparation import Preparation
     from pipelines.specs.experiment import DatasetSpec, MethodSpec
     from pipelines.store.store import Store
+    from pipelines.tasks.facts import Facts
 
     torch.set_num_threads(1)
     seconds: Point = {}
@@ -101,8 +103,9 @@ def point(root: Path, name: str) -> Point:
     data = {"name": "synthetic", "layout": "yolo", "root": root / "data", "classes": CLASSES}
     spec = DatasetSpec.model_validate(data)
     store = Store(root / f"store{name}")
-    with Planner(store, lambda _title: lambda *_: None) as planner:
-        dataset, index = timed("plan", lambda: planner.open(spec))
+    with Preparation(store, lambda _title: lambda *_: None) as ready:
+        dataset, index = timed("plan", lambda: ready.open(spec))
+        planner = Planner(ready.open, Facts(store.digests))
         fused, _ = planner.fused(MethodSpec(name="average"), spec, 0)
     timed("fuse", lambda: make_here(fused, store, lambda *_: None))
     entries = json.loads((store.directory(index) / "index.json").read_text(encoding="utf-8"))

@@ -30,7 +30,8 @@ from pipelines.execution.progress import Screen
 from pipelines.execution.runner import Step, make_step
 from pipelines.execution.worker import StageFailed
 from pipelines.planning.memory import remember
-from pipelines.planning.plan import Plan, make_plan
+from pipelines.planning.plan import Plan
+from pipelines.planning.planner import make_plan
 from pipelines.results.robustness import robustness_tables, runnable
 from pipelines.results.tables import experiment_tables
 from pipelines.specs.experiment import TASKS, Task

@@ -121,20 +121,25 @@ def one_worker() -> Iterator[Any]:
 
 
 @pytest.fixture
-def shared_worker(one_worker: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Let plan and runner use `one_worker`; `started` lists the devices that were asked for."""
-    from pipelines.execution import runner
-    from pipelines.planning import plan
-
-    asked = SimpleNamespace(started=[])
+def shared_worker(one_worker: Any) -> SimpleNamespace:
+    """`start` gives `one_worker` to whoever asks for a worker; `started` lists their devices."""
+    started: list[str] = []
 
     def start(device: str, threads: int, timeout_seconds: float) -> Any:
-        asked.started.append(device)
+        started.append(device)
         return contextlib.nullcontext(one_worker)
 
-    monkeypatch.setattr(plan, "Worker", start)
-    monkeypatch.setattr(runner, "Worker", start)
-    return asked
+    return SimpleNamespace(start=start, started=started)
+
+
+@pytest.fixture
+def commands_share_a_worker(
+    shared_worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let commands, which nobody can hand a worker, use the shared one."""
+    from pipelines.execution.worker import Worker
+
+    monkeypatch.setattr(Worker, "__new__", lambda _, *given: shared_worker.start(*given))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ def data_verify(options: argparse.Namespace) -> int:
     from pipelines.datasets.inspection import inspect
     from pipelines.datasets.opening import open_dataset
     from pipelines.execution.progress import Screen
-    from pipelines.planning.plan import Planner
+    from pipelines.planning.preparation import Preparation
     from pipelines.specs.loading import load_dataset, parse_overrides
     from pipelines.store.store import open_store
 
@@ -24,7 +24,7 @@ def data_verify(options: argparse.Namespace) -> int:
     spec = load_dataset(options.dataset, parse_overrides(options.set))
     with screen.live():
         try:
-            settled = Planner(store, screen.reporter()).settle(spec)
+            settled = Preparation(store, screen.reporter()).settle(spec)
         except InputError:  # an image that cannot be read: it is listed below with all the others
             settled = spec.model_copy(update={"split": None})
         dataset = open_dataset(settled)

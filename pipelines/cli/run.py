@@ -100,7 +100,7 @@ def _plan(
     tasks: tuple[Task, ...] | None = None,
 ) -> tuple[Plan, Store]:
     from pipelines.execution.progress import Screen
-    from pipelines.planning.plan import make_plan
+    from pipelines.planning.planner import make_plan
     from pipelines.specs.experiment import TASKS
     from pipelines.specs.loading import load_experiment
     from pipelines.store.store import open_store

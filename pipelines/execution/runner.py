@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ NO_SLOT = Slot("cpu", "none", 1)
 """For work so light that no device is leased."""
 
 Execute = Callable[[Stage, Path], Metrics]
+Start = Callable[[str, int, float], AbstractContextManager[Worker]]
+"""Starts a subprocess, given its device, its threads and the seconds that a stage may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,12 @@ class Step:
 
 
 def make_step(
-    step: Step, store: Store, slots: Sequence[Slot], timeout_seconds: float, report: Report
+    step: Step,
+    store: Store,
+    slots: Sequence[Slot],
+    timeout_seconds: float,
+    report: Report,
+    start: Start = Worker,
 ) -> None:
     """Make the missing stages of `step` in one subprocess, on one leased device.
 
@@ -47,7 +55,7 @@ def make_step(
     report(0, 1, "waiting for a device")
     # The device comes first: whoever held a stage while waiting for a device could wait for one
     # that is held by somebody who waits for the stage.
-    with lease(slots) as slot, Worker(slot.device, slot.threads, timeout_seconds) as worker:
+    with lease(slots) as slot, start(slot.device, slot.threads, timeout_seconds) as worker:
         for stage in step.stages:
             make_stage(
                 stage, store, lambda made, out: worker.run(job_of(made, store), out, report), slot

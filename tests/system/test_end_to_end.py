@@ -22,7 +22,8 @@ import pytest
 
 from pipelines.cli.app import main
 from pipelines.execution.runner import Step, make_step
-from pipelines.planning.plan import Plan, make_plan
+from pipelines.planning.plan import Plan
+from pipelines.planning.planner import make_plan
 from pipelines.specs.experiment import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store, open_store

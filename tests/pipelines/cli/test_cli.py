@@ -193,7 +193,7 @@ def test_a_wrong_fusion_is_told(
 def test_the_plan_says_what_is_to_run_and_why(
     write_experiment: Write,
     tmp_path: Path,
-    shared_worker: SimpleNamespace,
+    commands_share_a_worker: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = ["plan", str(write_experiment(segmentation=None)), "--store", str(tmp_path / "s")]
@@ -233,7 +233,7 @@ def test_the_table_of_an_experiment_that_has_not_begun(
     form: str,
     write_experiment: Write,
     store: list[str],
-    shared_worker: SimpleNamespace,
+    commands_share_a_worker: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["table", str(write_experiment()), *store, "--format", form]) == 0
@@ -291,7 +291,7 @@ def test_a_flow_gets_what_was_written_and_its_tables_are_printed(
     write_experiment: Write,
     session_store: Path,
     store: list[str],
-    shared_worker: SimpleNamespace,
+    commands_share_a_worker: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = str(write_experiment())
@@ -309,7 +309,7 @@ def test_a_failed_stage_is_exit_code_one_and_the_tables_are_still_printed(
     flows: SimpleNamespace,
     write_experiment: Write,
     store: list[str],
-    shared_worker: SimpleNamespace,
+    commands_share_a_worker: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     flows.error = StageFailed("detect on average: it broke (log: /x/log.txt)")
@@ -335,7 +335,7 @@ def test_an_experiment_is_scored_by_its_flow(
     scenes_root: Path,
     session_store: Path,
     store: list[str],
-    shared_worker: SimpleNamespace,
+    commands_share_a_worker: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     dataset = {"name": "masks", "layout": "msrs", "root": str(scenes_root / "msrs")}

@@ -23,12 +23,15 @@ from pipelines.execution import runner
 from pipelines.execution.devices import Slot
 from pipelines.execution.job import Job
 from pipelines.execution.runner import Step, make_here, make_step
-from pipelines.planning.plan import Plan, Planner, make_plan
+from pipelines.planning.plan import Plan
+from pipelines.planning.planner import Planner, make_plan
+from pipelines.planning.preparation import Preparation
 from pipelines.specs.experiment import TASKS, MethodSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.digests import code_digest
 from pipelines.store.store import Stage, Store
 from pipelines.tasks import facts
+from pipelines.tasks.facts import Facts
 from pipelines.tasks.kinds import KINDS, Kind
 
 Write = Callable[..., Path]
@@ -197,7 +200,7 @@ def test_wrong_input_is_one_sentence_and_nothing_is_trained(
     scenes: Path,
     write_experiment: Write,
     session_store: Path,
-    shared_worker: SimpleNamespace,
+    commands_share_a_worker: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     known = {
@@ -234,7 +237,7 @@ def plan(
 
     def make(**changes: Any) -> Plan:
         spec = load_experiment(str(write_experiment(**changes)))
-        return make_plan(spec, Store(session_store), TASKS, no_report)
+        return make_plan(spec, Store(session_store), TASKS, no_report, shared_worker.start)
 
     return make
 
@@ -385,7 +388,9 @@ def test_a_changed_method_file_makes_its_images_stale_but_no_others(
     dataset = spec.detection.dataset
 
     def keys() -> list[str]:
-        with Planner(Store(session_store), no_report) as planner:
+        store = Store(session_store)
+        with Preparation(store, no_report) as ready:
+            planner = Planner(ready.open, Facts(store.digests))
             methods = [MethodSpec(name=name) for name in ("plug", "average")]
             return [planner.fused(method, dataset, 0)[0].key for method in methods]
 
@@ -433,12 +438,13 @@ def test_a_step_is_made_once_and_says_what_it_was_made_of(
 ) -> None:
     store = Store(tmp_path / "store")
     spec = load_experiment(str(write_experiment(detection=None)))
-    made = make_plan(spec, store, TASKS, no_report)
+    made = make_plan(spec, store, TASKS, no_report, shared_worker.start)
     step = made.cells[0].steps[0]
     shared_worker.started.clear()
     assert not step.cached(store)
     seen: list[int] = []
-    make_step(step, store, SLOT, 60.0, lambda done, total, _: seen.append(done))
+    start = shared_worker.start
+    make_step(step, store, SLOT, 60.0, lambda done, total, _: seen.append(done), start)
     assert step.cached(store)
     assert seen[-1] == 12
     (stage,) = step.stages
@@ -451,7 +457,7 @@ def test_a_step_is_made_once_and_says_what_it_was_made_of(
     assert {"commit", "machine", "command", "started", "seconds", "digest"} <= manifest.keys()
     assert len(list((store.directory(stage) / "images").glob("*.png"))) == 12
     assert (store.directory(stage) / "samples.png").is_file()
-    make_step(step, store, SLOT, 60.0, lambda *_: None)
+    make_step(step, store, SLOT, 60.0, lambda *_: None, start)
     assert shared_worker.started == ["cpu"]
 
 

@@ -23,7 +23,8 @@ from pipelines.execution.job import Job
 from pipelines.execution.runner import NO_SLOT, Step, job_of, make_stage
 from pipelines.execution.worker import StageFailed
 from pipelines.planning.memory import recall, remember, spec_digest
-from pipelines.planning.plan import Cell, Plan, make_plan
+from pipelines.planning.plan import Cell, Plan
+from pipelines.planning.planner import make_plan
 from pipelines.results.robustness import (
     Curve,
     curves,
@@ -113,7 +114,7 @@ def plan(
 
     def make(**changes: Any) -> Plan:
         spec = load_experiment(str(write_experiment(**changes)))
-        return make_plan(spec, Store(session_store), TASKS, no_report)
+        return make_plan(spec, Store(session_store), TASKS, no_report, shared_worker.start)
 
     return make
 
@@ -123,7 +124,13 @@ def test_the_clean_stages_of_a_shipped_experiment_keep_their_keys(
 ) -> None:
     overrides: tuple[dict[str, Any], ...] = ({}, {"perturb": PERTURB})
     without, having = (
-        make_plan(load_experiment("smoke", over), Store(session_store), TASKS, no_report)
+        make_plan(
+            load_experiment("smoke", over),
+            Store(session_store),
+            TASKS,
+            no_report,
+            shared_worker.start,
+        )
         for over in overrides
     )
     keys = [
@@ -198,7 +205,7 @@ def test_a_drawn_network_stays_the_one_that_fuses(
 def test_plan_lists_the_disturbed_stages(
     write_experiment: Write,
     session_store: Path,
-    shared_worker: SimpleNamespace,
+    commands_share_a_worker: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = write_experiment(segmentation=None, perturb={"rotation": [3]})

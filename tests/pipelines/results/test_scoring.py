@@ -23,7 +23,8 @@ from pipelines.cli.app import main
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.devices import Slot
 from pipelines.execution.runner import make_step
-from pipelines.planning.plan import Plan, images_of, make_plan
+from pipelines.planning.plan import Plan
+from pipelines.planning.planner import images_of, make_plan
 from pipelines.results.statistics.bootstrap import RESAMPLES, intervals, resamples
 from pipelines.results.tables import experiment_tables
 from pipelines.specs.experiment import DatasetSpec, Metric, ScoringSpec
@@ -336,11 +337,12 @@ def finish(
         given = {"detection": None, "segmentation": None, "scoring": scoring, **changes}
         spec = load_experiment(str(write_experiment(**given)))
         store = Store(tmp_path / "store")
-        plan = make_plan(spec, store, ("scoring",), no_report)
+        plan = make_plan(spec, store, ("scoring",), no_report, shared_worker.start)
         assert not plan.blocked
         for cell in plan.cells:
             for step in cell.steps:
-                make_step(step, store, [Slot("cpu", "test", 1)], 60.0, no_report(""))
+                slots = [Slot("cpu", "test", 1)]
+                make_step(step, store, slots, 60.0, no_report(""), shared_worker.start)
         return plan, store
 
     return make
