@@ -21,7 +21,8 @@ import yaml
 
 from benchmarks.common import Row, table
 from pipelines.planning.planner import make_plan
-from pipelines.specs.experiment import TASKS, ExperimentSpec
+from pipelines.specs.dataset import TASKS
+from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store
 from tests.support.synthetic_store import finish

@@ -28,7 +28,7 @@ from pipelines.execution.job import Job
 from pipelines.execution.runner import job_of
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
-from pipelines.specs.experiment import TASKS
+from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store
 from pipelines.tasks.kinds import KINDS

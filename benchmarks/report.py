@@ -24,7 +24,7 @@ import yaml
 from benchmarks.cached_compare import EXPERIMENT
 from benchmarks.common import Row, table
 from pipelines.planning.planner import make_plan
-from pipelines.specs.experiment import TASKS
+from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_dataset, load_experiment
 from pipelines.store.store import Store
 from tests.support.synthetic_store import finish

@@ -63,6 +63,7 @@ def measure(
     options: argparse.Namespace,
 ) -> tuple[dict[str, list[float]], SegmenterSettings]:
     settings = SegmenterSettings(
+        architecture="DeepLabV3Plus",
         encoder=options.encoder,
         epochs=options.epochs,
         height=options.height,
@@ -152,7 +153,7 @@ def plain_loop(
     import segmentation_models_pytorch as smp
 
     torch.set_num_threads(threads)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(0)
     model: nn.Module = smp.DeepLabV3Plus(
         settings.encoder, encoder_weights=None, classes=len(MSRS_CLASSES)
     )

@@ -87,7 +87,8 @@ def point(root: Path, name: str) -> Point:
     from pipelines.execution.runner import make_here
     from pipelines.planning.planner import Planner
     from pipelines.planning.preparation import Preparation
-    from pipelines.specs.experiment import DatasetSpec, MethodSpec
+    from pipelines.specs.dataset import DatasetSpec
+    from pipelines.specs.method import MethodSpec
     from pipelines.store.store import Store
     from pipelines.tasks.facts import Facts
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import yaml
 
 from detection.datasets import Annotation
-from detection.settings import check_one_of
-from fusion.errors import InputError
+from fusion.errors import InputError, did_you_mean
+
+SPLITS = ["train", "val", "test"]
 
 
 def export(
@@ -81,7 +82,8 @@ def _check_splits(
         raise InputError("The split has no train list; a detector cannot be trained without one.")
     owner: dict[str, str] = {}
     for split, names in splits.items():
-        check_one_of("split", split, ("train", "val", "test"))
+        if split not in SPLITS:
+            raise InputError(f'split: "{split}" is not known.{did_you_mean(split, SPLITS)}')
         if not names:
             raise InputError(f"The {split} split is empty; list at least one image, or drop it.")
         for name in names:

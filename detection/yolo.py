@@ -21,8 +21,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from detection.settings import MODELS, STRIDE, DetectorSettings, check_one_of
-from fusion.errors import InputError
+from detection.settings import MODELS, STRIDE, DetectorSettings
+from fusion.errors import InputError, did_you_mean
 from fusion.pairs import Image, read_rgb
 
 EpochHook = Callable[[int, int, dict[str, float]], None]
@@ -50,6 +50,7 @@ def train(
     settings: DetectorSettings,
     out: Path,
     *,
+    seed: int = 0,
     device: str = "cpu",
     threads: int = 1,
     on_epoch: EpochHook | None = None,
@@ -69,7 +70,7 @@ def train(
     _prepare_ultralytics()
     started = time.monotonic()
     with _log_to(out / "train.log"), _torch_threads(threads):
-        trainer = _build_trainer(data_yaml, settings, out, device, threads)
+        trainer = _build_trainer(data_yaml, settings, out, seed, device, threads)
         loaded = _fill(trainer.model, settings.initial_checkpoint)
         total = len(trainer.model.state_dict())
         recorder = _Recorder(settings, on_epoch)
@@ -180,7 +181,7 @@ class _Recorder:
 
 
 def _build_trainer(
-    data_yaml: Path, settings: DetectorSettings, out: Path, device: str, threads: int
+    data_yaml: Path, settings: DetectorSettings, out: Path, seed: int, device: str, threads: int
 ) -> Any:
     from ultralytics.models.yolo.detect import DetectionTrainer
 
@@ -201,7 +202,7 @@ def _build_trainer(
         "warmup_bias_lr": settings.warmup_bias_learning_rate,
         "mosaic": settings.mosaic,
         "close_mosaic": settings.close_mosaic,
-        "seed": settings.seed,
+        "seed": seed,
         "deterministic": True,
         "amp": "bf16" if settings.precision == "bf16" else False,  # True would fetch a model
         "device": device,
@@ -289,7 +290,9 @@ def _load_network(weights: Path, classes: Sequence[str]) -> Any:
             f"{weights} was trained for {', '.join(content['classes'])}, not for "
             f"{', '.join(classes)}; predict with the same classes in the same order."
         )
-    check_one_of("model", content["model"], MODELS)
+    if content["model"] not in MODELS:
+        hint = did_you_mean(str(content["model"]), list(MODELS))
+        raise InputError(f'{weights} is of the detector "{content["model"]}", not known.{hint}')
     network = _build_network(content["model"], len(classes))
     network.load_state_dict(content["state_dict"])
     return network

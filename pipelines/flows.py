@@ -34,7 +34,7 @@ from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
 from pipelines.results.robustness import robustness_tables, runnable
 from pipelines.results.tables import experiment_tables
-from pipelines.specs.experiment import TASKS, Task
+from pipelines.specs.dataset import TASKS, Task
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import open_store
 from pipelines.views.formats import render

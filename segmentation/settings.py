@@ -1,67 +1,41 @@
-"""The settings of a segmenter's training, checked when they are made."""
+"""How a segmenter is trained, checked when it is written down."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
-from fusion.errors import InputError, did_you_mean
+from pydantic import Field
 
-ARCHITECTURES = ("DeepLabV3", "DeepLabV3Plus")
-CHOICES = {
-    "architecture": ARCHITECTURES,
-    "schedule": ("constant", "poly"),
-    "select": ("last", "best"),
-    "class_weights": ("none", "median_frequency", "root_frequency"),
-}
+from fusion.settings import Settings
+
+Architecture = Literal["DeepLabV3", "DeepLabV3Plus"]
+ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 
-@dataclass(frozen=True)
-class SegmenterSettings:
+class SegmenterSettings(Settings):
     """How a segmenter is trained: SGD on cross-entropy over all classes, background included.
 
-    `height` and `width` (multiples of 16) are the size of training and prediction; other images
-    are resized. "poly" lowers the rate to 0 as (1 - step/steps)^0.9. "best" keeps the epoch of
-    the highest mIoU on the "val" split, "last" needs none. Raises InputError for a bad value.
+    `height` and `width` are the size of training and prediction; other images are resized. A
+    `batch` has two images at least, because batch normalisation needs them. "poly" lowers the
+    rate to 0 as (1 - step/steps)^0.9. "best" keeps the epoch of the highest mIoU on the "val"
+    split, "last" needs none.
     """
 
-    architecture: str = "DeepLabV3Plus"
-    encoder: str = "mobilenet_v2"
+    architecture: Architecture = "DeepLabV3"
+    encoder: str = "resnet50"
     encoder_checkpoint: Path | None = None
-    epochs: int = 500
-    batch: int = 4
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    schedule: str = "constant"
-    height: int = 480
-    width: int = 640
+    height: int = Field(default=480, ge=32, multiple_of=16)
+    width: int = Field(default=640, ge=32, multiple_of=16)
+    epochs: int = Field(ge=1)
+    batch: int = Field(default=4, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    schedule: Literal["constant", "poly"] = "constant"
+    class_weights: Literal["none", "median_frequency", "root_frequency"] = "none"
     augment: bool = True
-    seed: int = 0
-    select: str = "last"
-    class_weights: str = "none"
-
-    def __post_init__(self) -> None:
-        for key, known in CHOICES.items():
-            if (value := getattr(self, key)) not in known:
-                hint = did_you_mean(str(value), list(known))
-                raise InputError(f'The segmenter setting {key} = "{value}" is not known.{hint}')
-        rules = (
-            ("epochs", self.epochs >= 1, "at least 1"),
-            ("batch", self.batch >= 2, "at least 2, because batch normalisation needs two images"),
-            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
-            ("momentum", 0 <= self.momentum < 1, "within [0, 1)"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or above"),
-            ("height", self.height >= 16 and self.height % 16 == 0, "a multiple of 16"),
-            ("width", self.width >= 16 and self.width % 16 == 0, "a multiple of 16"),
-            ("seed", 0 <= self.seed < 2**32, "within 0..2^32-1"),
-        )
-        for key, good, rule in rules:
-            if not good:
-                raise InputError(
-                    f"The segmenter setting {key} = {getattr(self, key)} must be {rule}; change it."
-                )
+    select: Literal["last", "best"] = "last"
 
 
 def learning_rate(settings: SegmenterSettings, step: int, steps: int) -> float:

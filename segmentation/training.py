@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,7 @@ def train(
     settings: SegmenterSettings,
     out: Path,
     *,
+    seed: int = 0,
     device: str = "cpu",
     threads: int = 1,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -88,7 +89,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     gpus = [torch.device(device)] if device.startswith("cuda") else []
     with limited_threads(threads), torch.random.fork_rng(devices=gpus):
-        run = _Run(data, tuple(classes), settings, out, device)
+        run = _Run(data, tuple(classes), settings, seed, out, device)
         while len(run.history) < settings.epochs:
             row = run.epoch()
             if on_epoch is not None:
@@ -104,12 +105,13 @@ class _Run:
         data: Mapping[str, Samples],
         classes: tuple[str, ...],
         settings: SegmenterSettings,
+        seed: int,
         out: Path,
         device: str,
     ) -> None:
         self.data, self.classes, self.settings = data, classes, settings
-        self.out, self.device = out, device
-        torch.manual_seed(settings.seed)
+        self.seed, self.out, self.device = seed, out, device
+        torch.manual_seed(seed)
         model, self.encoder = build_model(
             settings.architecture, settings.encoder, len(classes), settings.encoder_checkpoint
         )
@@ -126,7 +128,7 @@ class _Run:
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] | None = None
         self.seconds = 0.0
-        self.identity = _identity(data, classes, settings)
+        self.identity = _identity(data, classes, settings, seed)
         if (out / "state.pt").exists():
             self._resume(out / "state.pt")
 
@@ -134,9 +136,9 @@ class _Run:
         """Train one epoch, validate if asked to, and write the state."""
         start, number, s = time.perf_counter(), len(self.history), self.settings
         # Each epoch has its own seed, so that a resumed run needs no generator's state.
-        torch.manual_seed(mixed_seed(s.seed, number))
+        torch.manual_seed(mixed_seed(self.seed, number))
         self.model.train()
-        batches = batch_indices(len(self.data["train"].images), s.batch, s.seed, number)
+        batches = batch_indices(len(self.data["train"].images), s.batch, self.seed, number)
         losses = []
         for step, (images, ids) in enumerate(ahead(lambda b: self._batch(b, number), batches)):
             rate = learning_rate(s, number * len(batches) + step, s.epochs * len(batches))
@@ -184,7 +186,7 @@ class _Run:
         train = self.data["train"]
         pairs = [(train.images[i], train.masks[i]) for i in indices]
         if self.augment is not None:
-            seeds = [mixed_seed(self.settings.seed, epoch, int(i)) for i in indices]
+            seeds = [mixed_seed(self.seed, epoch, int(i)) for i in indices]
             pairs = [self.augment(*p, seed) for p, seed in zip(pairs, seeds, strict=True)]
         images, masks = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
         return images, masks
@@ -231,16 +233,16 @@ class _Run:
 
 
 def _identity(
-    data: Mapping[str, Samples], classes: tuple[str, ...], settings: SegmenterSettings
+    data: Mapping[str, Samples], classes: tuple[str, ...], settings: SegmenterSettings, seed: int
 ) -> str:
     """Return a digest of all that decides the outcome, to tell one run's state from another's."""
-    plain = {key: str(value) for key, value in asdict(settings).items()}
+    plain = settings.model_dump(mode="json")
     if settings.encoder_checkpoint is not None:
         # What the checkpoint holds matters, not where it lies.
         plain["encoder_checkpoint"] = hashlib.sha256(
             Path(settings.encoder_checkpoint).read_bytes()
         ).hexdigest()
-    digest = hashlib.sha256(json.dumps([plain, classes], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([plain, seed, classes], sort_keys=True).encode())
     for split in sorted(data):
         digest.update(np.ascontiguousarray(data[split].images).data)
         digest.update(np.ascontiguousarray(data[split].masks).data)

@@ -17,8 +17,8 @@ def fuse(options: argparse.Namespace) -> int:
     from fusion.memory import keep_freed_memory
     from fusion.pairs import list_pairs
     from pipelines.execution.progress import Screen
-    from pipelines.specs.experiment import MethodSpec
     from pipelines.specs.loading import parse_overrides, validate
+    from pipelines.specs.method import MethodSpec
 
     keep_freed_memory()
     pairs = list_pairs(Path(options.infrared), Path(options.visible))

@@ -39,8 +39,8 @@ def _load(options: argparse.Namespace) -> FusionMethod:
 
     from fusion import load_method
     from pipelines.execution.progress import Screen
-    from pipelines.specs.experiment import MethodSpec
     from pipelines.specs.loading import parse_overrides, validate
+    from pipelines.specs.method import MethodSpec
 
     name, _, preset = options.method.partition("/")
     given = {"name": name, "params": parse_overrides(options.set)}

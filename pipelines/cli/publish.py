@@ -62,7 +62,7 @@ def _chosen(names: list[str], store: Store, screen: Screen) -> list[Plan]:
 
 def _planned(name: str, store: Store, screen: Screen) -> Plan:
     from pipelines.planning.planner import make_plan
-    from pipelines.specs.experiment import TASKS
+    from pipelines.specs.dataset import TASKS
     from pipelines.specs.loading import load_experiment
 
     return make_plan(load_experiment(name), store, TASKS, screen.reporter())

@@ -18,7 +18,7 @@ def report(options: argparse.Namespace) -> int:
     """Write the page and say where it lies."""
     from pipelines.execution.progress import Screen
     from pipelines.planning.planner import make_plan
-    from pipelines.specs.experiment import TASKS
+    from pipelines.specs.dataset import TASKS
     from pipelines.specs.loading import load_experiment, parse_overrides
     from pipelines.store.store import open_store
     from pipelines.views.report.writing import write_report

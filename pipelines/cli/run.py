@@ -13,7 +13,7 @@ from fusion.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.planning.plan import Plan
-    from pipelines.specs.experiment import Task
+    from pipelines.specs.dataset import Task
     from pipelines.store.store import Store
 # Every import below costs seconds somewhere; a command pays only for its own.
 
@@ -66,7 +66,7 @@ def _flow(name: str) -> Callable[..., str]:
 
 
 def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from pipelines.specs.experiment import TASKS
+    from pipelines.specs.dataset import TASKS
     from pipelines.views.pictures import gather_pictures
     from pipelines.views.report.writing import words_of
 
@@ -101,7 +101,7 @@ def _plan(
 ) -> tuple[Plan, Store]:
     from pipelines.execution.progress import Screen
     from pipelines.planning.planner import make_plan
-    from pipelines.specs.experiment import TASKS
+    from pipelines.specs.dataset import TASKS
     from pipelines.specs.loading import load_experiment
     from pipelines.store.store import open_store
 
@@ -147,7 +147,7 @@ def _state(stage: Any, store: Store) -> tuple[str, str]:
 
 def table(options: argparse.Namespace) -> int:
     """Print the tables of an experiment from whatever is finished."""
-    from pipelines.specs.experiment import TASKS
+    from pipelines.specs.dataset import TASKS
     from pipelines.specs.loading import parse_overrides
 
     made, store = _plan(options, parse_overrides(options.set))

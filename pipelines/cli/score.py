@@ -87,7 +87,7 @@ def _write(
 
 def _metrics(given: list[str] | None) -> list[str]:
     """Return the wanted metrics in the order given, each once; all of them by default."""
-    from pipelines.specs.experiment import Metric
+    from pipelines.specs.tasks import Metric
 
     known = list(get_args(Metric))
     by_word = {name.casefold(): name for name in known}

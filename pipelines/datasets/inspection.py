@@ -16,7 +16,7 @@ from fusion.errors import InputError
 from fusion.pairs import check_same_size, read_rgb
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.splits import Progress
-from pipelines.specs.experiment import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 from segmentation.datasets import read_mask
 
 

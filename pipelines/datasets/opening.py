@@ -10,7 +10,7 @@ from fusion.errors import InputError
 from fusion.pairs import ImagePair, list_images, list_pairs
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.splits import SPLITS, read_split
-from pipelines.specs.experiment import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 
 
 def open_dataset(spec: DatasetSpec) -> Dataset:

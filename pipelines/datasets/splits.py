@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fusion.errors import InputError, did_you_mean
 from fusion.pairs import ImagePair, read_gray
-from pipelines.specs.experiment import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.loading import read_yaml
 
 SPLITS = ("train", "val", "test")

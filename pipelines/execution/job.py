@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
-from pipelines.specs.experiment import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 
 Metrics = dict[str, Any]
 Report = Callable[[int, int, str], None]

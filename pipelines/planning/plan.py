@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from fusion.perturb import Perturbation
 from pipelines.execution.runner import Step
-from pipelines.specs.experiment import ExperimentSpec, MethodSpec, Task
+from pipelines.specs.dataset import Task
+from pipelines.specs.experiment import ExperimentSpec
+from pipelines.specs.method import MethodSpec
 from pipelines.store.digests import digest
 from pipelines.store.store import Stage
 

@@ -16,7 +16,9 @@ from pipelines.execution.runner import Start, Step
 from pipelines.execution.worker import Worker
 from pipelines.planning.plan import Cell, Plan, fuses
 from pipelines.planning.preparation import Preparation
-from pipelines.specs.experiment import DatasetSpec, ExperimentSpec, MethodSpec, Task
+from pipelines.specs.dataset import DatasetSpec, Task
+from pipelines.specs.experiment import ExperimentSpec
+from pipelines.specs.method import MethodSpec
 from pipelines.specs.perturbation import WORDS
 from pipelines.store.digests import derive_seed, names_digest
 from pipelines.store.store import Stage, Store

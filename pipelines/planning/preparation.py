@@ -13,7 +13,7 @@ from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import Metrics, Report
 from pipelines.execution.runner import NO_SLOT, Start, job_of, make_here, make_stage
 from pipelines.execution.worker import Worker
-from pipelines.specs.experiment import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest
 from pipelines.store.store import Stage, Store
 from pipelines.tasks.chains import local_of, stage_of

@@ -14,7 +14,7 @@ from pipelines.results.quality_rows import MEAN_RANK
 from pipelines.results.statistics.comparison import kendall
 from pipelines.results.tables import experiment_evidence
 from pipelines.results.values import Table
-from pipelines.specs.experiment import Task
+from pipelines.specs.dataset import Task
 from pipelines.store.store import Store
 
 __all__ = ["Agreement", "Difference", "Evidence", "agreements", "gather"]

@@ -10,7 +10,7 @@ from fusion.perturb import KINDS, Kind, Perturbation
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan, fuses
 from pipelines.results.values import Row, Table, Value
-from pipelines.specs.experiment import Task
+from pipelines.specs.dataset import Task
 from pipelines.specs.perturbation import MEANING, UNITS, WORDS
 from pipelines.store.store import Store
 

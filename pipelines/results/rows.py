@@ -13,7 +13,7 @@ from pipelines.results.resampled import resampled_cell
 from pipelines.results.statistics.bootstrap import RESAMPLES
 from pipelines.results.statistics.comparison import LEVEL, Floats, percentile_interval
 from pipelines.results.values import Measured, RowScores, Value
-from pipelines.specs.experiment import Task
+from pipelines.specs.dataset import Task
 from pipelines.store.store import Store
 
 MEANS: dict[str, tuple[str, str]] = {

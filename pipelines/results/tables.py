@@ -14,7 +14,8 @@ from pipelines.results.evidence import Evidence, conclude
 from pipelines.results.quality_rows import score_row, with_mean_ranks
 from pipelines.results.rows import CORRECTED, COVERED, MEANS, ONE_SEED, share_row
 from pipelines.results.values import Measured, Row, Table, Value, difference
-from pipelines.specs.experiment import ExperimentSpec, SplitSpec, Task
+from pipelines.specs.dataset import SplitSpec, Task
+from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import config_path, read_yaml
 from pipelines.store.store import Store
 

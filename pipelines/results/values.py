@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.specs.experiment import Task
+from pipelines.specs.dataset import Task
 
 Kind = Literal["ours", "paper", "difference"]
 

@@ -11,7 +11,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fusion.errors import InputError, did_you_mean
-from pipelines.specs.experiment import TASKS, DatasetSpec, ExperimentSpec, MethodSpec, Spec
+from pipelines.specs.base import Spec
+from pipelines.specs.dataset import TASKS, DatasetSpec
+from pipelines.specs.experiment import ExperimentSpec
+from pipelines.specs.method import MethodSpec
 
 WRITTEN = ("grid", "use")
 """Keys of a method in a file that are gone once it is read."""

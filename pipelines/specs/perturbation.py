@@ -1,11 +1,17 @@
-"""What disturbances are called, and what their strengths mean, under tables and pictures.
+"""Disturbances of the test pairs: which are asked for, what they are called and what they mean.
 
-Kept apart from `fusion.perturb`, whose code counts for the disturbed images' identity.
+The words stand apart from `fusion.perturb`, whose code counts for the images' identity.
 """
 
 from __future__ import annotations
 
-from fusion.perturb import Kind
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from fusion.errors import InputError
+from fusion.perturb import KINDS, Kind, Modality, Perturbation
+from pipelines.specs.base import Spec
 
 UNITS: dict[Kind, str] = {
     "shift": "px",
@@ -33,3 +39,41 @@ MEANING: dict[Kind, str] = {
     "lost": "the image is replaced by black",
 }
 """What a strength does, in the words that stand under a table."""
+
+Strength = Annotated[float, Field(strict=True)]
+"""Strict: true is no number."""
+
+
+class PerturbSpec(Spec):
+    """Disturbances of the test pairs, each kind with its strengths (`fusion.perturb`).
+
+    Networks trained on clean images fuse and look at disturbed ones; nothing is trained again.
+    """
+
+    shift: tuple[Strength, ...] = ()
+    rotation: tuple[Strength, ...] = ()
+    infrared_noise: tuple[Strength, ...] = ()
+    visible_darkening: tuple[Strength, ...] = ()
+    lost: tuple[Modality, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> PerturbSpec:
+        try:
+            found = self.perturbations
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if not found:
+            raise ValueError(f"perturb names no strength; give one of {', '.join(KINDS)} a list")
+        twice = [one for one in found if found.count(one) > 1]
+        if twice:
+            raise ValueError(f"{twice[0].kind} lists {twice[0].strength} twice; keep one of them")
+        return self
+
+    @property
+    def perturbations(self) -> tuple[Perturbation, ...]:
+        """Every kind and strength, the weakest of a kind first."""
+        return tuple(
+            Perturbation(kind, strength)
+            for kind in KINDS
+            for strength in sorted(getattr(self, kind))
+        )

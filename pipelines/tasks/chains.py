@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fusion.perturb import Perturbation
+from fusion.settings import Settings
 from fusion.weights import choose_published, is_word, ready
 from pipelines.datasets.dataset import Dataset
-from pipelines.specs.experiment import DetectionSpec, MethodSpec, ScoringSpec, SegmentationSpec
+from pipelines.specs.method import MethodSpec
+from pipelines.specs.tasks import DetectionSpec, ScoringSpec, SegmentationSpec
 from pipelines.store.digests import derive_seed, digest
 from pipelines.store.store import Stage
 from pipelines.tasks.facts import Facts
@@ -46,6 +48,17 @@ def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:
     return stage_of("check_method", facts, local=local)
 
 
+BY_CONTENT = ("dataset", "initial_checkpoint", "encoder_checkpoint")
+"""Settings that name files, whose bytes count and not where they lie."""
+NOT_HASHED = {"by_part": "asks for other tables of the same scores"}
+"""Settings that cannot change a result, with the reason; all others count for its identity."""
+
+
+def hashed(settings: Settings) -> dict[str, Any]:
+    """Return whatever counts for the identity of a result made with `settings`, as plain values."""
+    return settings.model_dump(mode="json", exclude={*BY_CONTENT, *NOT_HASHED})
+
+
 Chain = tuple[Stage | None, tuple[Stage, ...]]
 """The check to pass first, if any, and the stages of training, where there is one, and testing."""
 
@@ -54,8 +67,7 @@ def detector_chain(
     spec: DetectionSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset, known: Facts
 ) -> Chain:
     """Return the chain of stages from fused images to AP."""
-    settings = spec.model_dump(exclude={"dataset", "initial_checkpoint"})
-    facts: dict[str, Any] = {"settings": {**settings, "seed": derive_seed("detection", seed)}}
+    facts = {"settings": hashed(spec), "seed": derive_seed("detection", seed)}
     start, check = _start(spec.initial_checkpoint, "detection.initial_checkpoint", known), None
     if start:
         facts["initial_checkpoint"] = start[0]
@@ -73,8 +85,7 @@ def segmenter_chain(
     spec: SegmentationSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset, known: Facts
 ) -> Chain:
     """Return the chain of stages from fused images to IoU."""
-    settings = spec.model_dump(exclude={"dataset", "encoder_checkpoint"})
-    facts: dict[str, Any] = {"settings": {**settings, "seed": derive_seed("segmentation", seed)}}
+    facts = {"settings": hashed(spec), "seed": derive_seed("segmentation", seed)}
     start = _start(spec.encoder_checkpoint, "segmentation.encoder_checkpoint", known)
     network = {"architecture": spec.architecture, "encoder": spec.encoder}
     network_facts: dict[str, Any] = {**network, "classes": len(dataset.spec.classes)}
@@ -91,11 +102,7 @@ def scoring_chain(
     spec: ScoringSpec, seed: int, fused: Stage, index: Stage, dataset: Dataset, known: Facts
 ) -> Chain:
     """Return the chain of stages from fused images to quality metrics, which draw no lots."""
-    facts = {
-        "metrics": list(spec.metrics),
-        "convention": spec.convention,
-        "code": known.module("fusion.quality"),
-    }
+    facts = {**hashed(spec), "code": known.module("fusion.quality")}
     inputs = {"fused": fused, "index": index}
     return None, (stage_of("score", facts, inputs, local_of(dataset)),)
 

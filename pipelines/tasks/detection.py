@@ -33,7 +33,13 @@ def train_detector(job: Job) -> Metrics:
         job.report(done, total, f"loss {sum(v for k, v in losses.items() if 'loss' in k):.2f}")
 
     result = train(
-        data, settings, job.out, device=job.device, threads=job.threads, on_epoch=on_epoch
+        data,
+        settings,
+        job.out,
+        seed=job.spec["seed"],
+        device=job.device,
+        threads=job.threads,
+        on_epoch=on_epoch,
     )
     return {
         "epochs": result.epochs,

@@ -46,9 +46,9 @@ KINDS: dict[str, Kind] = {
     "train_fusion": Kind(train_fusion, 1, ("weights.pt",), resumable=True),
     "perturb": Kind(perturb, 1, ("images",)),
     "fuse": Kind(fuse, 2, ("images",)),
-    "train_detector": Kind(train_detector, 1, ("weights.pt",)),
+    "train_detector": Kind(train_detector, 2, ("weights.pt",)),
     "detect": Kind(detect, 1, ("predictions.json",)),
-    "train_segmenter": Kind(train_segmenter, 2, ("weights.pt",), resumable=True),
+    "train_segmenter": Kind(train_segmenter, 3, ("weights.pt",), resumable=True),
     "segment": Kind(segment, 2, ("masks", "confusion.npz")),
     "score": Kind(score, 1, (SCORES,)),
 }

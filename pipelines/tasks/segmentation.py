@@ -29,6 +29,7 @@ def train_segmenter(job: Job) -> Metrics:
         dataset.spec.classes,
         settings,
         job.out,
+        seed=job.spec["seed"],
         device=job.device,
         threads=job.threads,
         on_epoch=on_epoch,

@@ -11,7 +11,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import pictured
 from pipelines.planning.plan import Cell, Plan
-from pipelines.specs.experiment import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest
 from pipelines.store.store import Stage, Store
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fusion.perturb import KINDS
 from pipelines.planning.plan import Plan
 from pipelines.results.robustness import HEADLINES, Curve, curves, robustness_tables
-from pipelines.specs.experiment import Task
+from pipelines.specs.dataset import Task
 from pipelines.specs.perturbation import WORDS
 from pipelines.store.store import Store
 from pipelines.views.formats import render

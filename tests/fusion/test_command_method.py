@@ -21,7 +21,7 @@ from fusion.errors import InputError
 from fusion.generate import fuse_folder
 from fusion.pairs import ImagePair, list_pairs, read_rgb, write_png
 from fusion.programs import run_program
-from pipelines.specs.experiment import MethodSpec
+from pipelines.specs.method import MethodSpec
 from pipelines.store.digests import FileDigests
 from pipelines.tasks.chains import method_check
 from pipelines.tasks.facts import Facts

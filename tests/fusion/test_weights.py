@@ -22,7 +22,7 @@ from fusion.method import FusionMethod
 from fusion.weights import choose_published, digests_of, find_published, place_of, weights_home
 from fusion.weights_list import PUBLISHED, Published, WeightFile
 from pipelines.cli import app as cli
-from pipelines.specs.experiment import MethodSpec
+from pipelines.specs.method import MethodSpec
 from pipelines.store.digests import FileDigests
 from pipelines.tasks.chains import weights_digest
 from pipelines.tasks.facts import Facts

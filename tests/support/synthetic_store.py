@@ -28,7 +28,7 @@ from pipelines.planning.plan import Cell
 from pipelines.results.agreement import Agreement, Difference, Evidence
 from pipelines.results.quality_rows import MEAN_RANK
 from pipelines.results.values import Row, Table
-from pipelines.specs.experiment import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.store import MANIFEST, Stage, Store
 from pipelines.tasks.score_files import SCORES, write_scores
 from segmentation.datasets import MSRS_PALETTE, read_mask, write_mask

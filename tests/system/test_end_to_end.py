@@ -24,7 +24,7 @@ from pipelines.cli.app import main
 from pipelines.execution.runner import Step, make_step
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
-from pipelines.specs.experiment import TASKS
+from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store, open_store
 from pipelines.views.pictures import write_sheets

@@ -14,7 +14,7 @@ import yaml
 from fusion import load_method
 from fusion.method_card import read_card
 from pipelines.cli import app as cli
-from pipelines.specs.experiment import MethodSpec
+from pipelines.specs.method import MethodSpec
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 

@@ -14,7 +14,7 @@ from pipelines.execution.job import Report as Progress
 from pipelines.planning.plan import Cell, Plan
 from pipelines.results.agreement import Agreement, Evidence
 from pipelines.results.robustness import curves, robustness_tables
-from pipelines.specs.experiment import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.store import Store
 from pipelines.views.report import detections, masks
 from pipelines.views.report.losses import training_curves

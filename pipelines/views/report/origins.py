@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.planning.plan import Cell, Plan
 from pipelines.results.robustness import HEADLINES
-from pipelines.specs.experiment import MethodSpec
+from pipelines.specs.method import MethodSpec
 from pipelines.store.store import Store
 from pipelines.views.report.model import CellRecord
 

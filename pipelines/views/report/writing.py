@@ -11,7 +11,7 @@ import yaml
 from pipelines.execution.progress import Screen
 from pipelines.planning.plan import Plan
 from pipelines.results.agreement import agreements, gather
-from pipelines.specs.experiment import TASKS
+from pipelines.specs.dataset import TASKS
 from pipelines.store.store import Store
 from pipelines.views.report.collect import collect
 from pipelines.views.report.page import page

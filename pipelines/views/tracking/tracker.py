@@ -19,7 +19,7 @@ from pipelines.planning.memory import remember, spec_digest
 from pipelines.planning.plan import Cell, Plan
 from pipelines.results.tables import experiment_tables
 from pipelines.results.values import Row, Table
-from pipelines.specs.experiment import TASKS
+from pipelines.specs.dataset import TASKS
 from pipelines.store.digests import digest
 from pipelines.store.provenance import provenance
 from pipelines.store.store import Store

@@ -14,7 +14,7 @@ from fusion.errors import InputError
 from fusion.pairs import write_png
 from pipelines.datasets.inspection import boxes_of, inspect
 from pipelines.datasets.opening import open_dataset
-from pipelines.specs.experiment import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import FileDigests
 
 

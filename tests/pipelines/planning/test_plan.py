@@ -26,8 +26,9 @@ from pipelines.execution.runner import Step, make_here, make_step
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import Planner, make_plan
 from pipelines.planning.preparation import Preparation
-from pipelines.specs.experiment import TASKS, MethodSpec
+from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
+from pipelines.specs.method import MethodSpec
 from pipelines.store.digests import code_digest
 from pipelines.store.store import Stage, Store
 from pipelines.tasks import facts

@@ -23,7 +23,7 @@ from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
 from pipelines.results.statistics.comparison import percentile_interval
 from pipelines.results.tables import experiment_tables
 from pipelines.results.values import Row, Table, Value
-from pipelines.specs.experiment import Task
+from pipelines.specs.dataset import Task
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Stage, Store
 from pipelines.tasks.score_files import SCORES, write_scores

@@ -33,7 +33,7 @@ from pipelines.results.robustness import (
     runnable,
 )
 from pipelines.results.values import Value
-from pipelines.specs.experiment import TASKS
+from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.perturbation import MEANING, UNITS, WORDS
 from pipelines.store.digests import digest

@@ -27,8 +27,9 @@ from pipelines.planning.plan import Plan
 from pipelines.planning.planner import images_of, make_plan
 from pipelines.results.statistics.bootstrap import RESAMPLES, intervals, resamples
 from pipelines.results.tables import experiment_tables
-from pipelines.specs.experiment import DatasetSpec, Metric, ScoringSpec
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.loading import load_experiment
+from pipelines.specs.tasks import Metric, ScoringSpec
 from pipelines.store.store import Store
 from pipelines.tasks.quality import fused_images, score_images, summary
 from pipelines.tasks.score_files import read_scores

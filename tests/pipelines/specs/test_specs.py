@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fusion.errors import InputError
-from pipelines.specs.experiment import DatasetSpec, MethodSpec
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.loading import (
     config_path,
     load_dataset,
@@ -15,6 +15,7 @@ from pipelines.specs.loading import (
     read_yaml,
     validate,
 )
+from pipelines.specs.method import MethodSpec
 
 Write = Callable[..., Path]
 

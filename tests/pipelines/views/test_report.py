@@ -30,7 +30,7 @@ from pipelines.results.robustness import Curve, robustness_table
 from pipelines.results.rows import ONE_TRAINING
 from pipelines.results.tables import experiment_tables
 from pipelines.results.values import Row, Table, Value
-from pipelines.specs.experiment import TASKS
+from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment, parse_overrides
 from pipelines.store.store import Store
 from pipelines.views.formats import shown

@@ -14,7 +14,8 @@ from mlflow.entities import Run
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
 from pipelines.results.tables import experiment_tables
-from pipelines.specs.experiment import ExperimentSpec, Task
+from pipelines.specs.dataset import Task
+from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Stage, Store
 from pipelines.tasks.kinds import KINDS
