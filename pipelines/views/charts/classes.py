@@ -1,0 +1,111 @@
+"""Bars by class or metric, with their intervals and the paper's values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+
+from pipelines.results.values import Row, Table, Value
+from pipelines.views.charts.theme import (
+    INK,
+    SMALL,
+    Looks,
+    Room,
+    chart,
+    data,
+    label_width,
+    row,
+    shortened,
+    text,
+)
+
+WIDTH, ROW, HEAD, NUMBER, LETTERS = 340.0, 19.0, 24.0, 42.0, 18
+DIAMOND = "M0,-1L1,0L0,1L-1,0Z"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A method's value in one column, and the paper's."""
+
+    method: str
+    value: Value
+    paper: float | None
+
+
+def class_bars(table: Table, column: int, looks: Looks) -> alt.LayerChart | None:
+    """Draw one column of a table as bars from zero, with intervals and the paper's values.
+
+    None where no method has a value, as of a class that the test images do not show.
+    """
+    bars = _bars(table, column)
+    if not bars:
+        return None
+    room = Room(label_width([bar.method for bar in bars], LETTERS), HEAD, NUMBER, 22)
+    width, height = WIDTH - room.left - room.right, ROW * len(bars)
+    name, digits = table.columns[column], table.digits
+    rows = [_row(bar, ROW * (n + 0.5), looks, digits) for n, bar in enumerate(bars)]
+    title = text(-room.left, -11, shortened(name, 40), fontWeight=600)
+    told = ", ".join(f"{bar.method} {bar.value.mean:.{digits}f}" for bar in bars)
+    layers = [title, *_marks(rows, room, width, _across(bars))]
+    return chart(layers, WIDTH, HEAD + height + room.bottom, room, f"{name}: {told}")
+
+
+def _bars(table: Table, column: int) -> list[Bar]:
+    found: list[Bar] = []
+    for place, line in enumerate(table.rows):
+        value = line.values[column]
+        if line.kind == "ours" and value is not None:
+            found.append(Bar(line.label, value, _printed(table.rows, place, column)))
+    return found
+
+
+def _printed(rows: Sequence[Row], place: int, column: int) -> float | None:
+    """Return the paper's value of the row at `place`, which stands directly beneath ours."""
+    below = rows[place + 1] if place + 1 < len(rows) else None
+    value = below.values[column] if below is not None and below.kind == "paper" else None
+    return value.mean if value is not None else None
+
+
+def _row(bar: Bar, y: float, looks: Looks, digits: int) -> dict[str, object]:
+    low, high = bar.value.ci95 or (None, None)
+    number = f"{bar.value.mean:.{digits}f}"
+    between = f" [{low:.{digits}f}, {high:.{digits}f}]" if bar.value.ci95 else ""
+    printed = f", paper {bar.paper:.{digits}f}" if bar.paper is not None else ""
+    return row(
+        bar.method, looks[bar.method], number + between + printed, y=y, top=y - ROW / 2 + 3,
+        bottom=y + ROW / 2 - 3, zero=0, mean=bar.value.mean, low=low, high=high, paper=bar.paper,
+        label=shortened(bar.method, LETTERS), number=number,
+    )  # fmt: skip
+
+
+def _across(bars: Sequence[Bar]) -> alt.X:
+    ends = [0.0]
+    for bar in bars:
+        ends += [bar.value.mean, *(bar.value.ci95 or ()), bar.paper or 0.0]
+    scale = alt.Scale(domain=[min(ends), max(ends) or 1.0], nice=False)
+    axis = alt.Axis(tickCount=5, title=None, labelPadding=3)
+    return alt.X("zero:Q", scale=scale, axis=axis)
+
+
+def _marks(
+    rows: Sequence[dict[str, object]], room: Room, width: float, across: alt.X
+) -> list[alt.Chart]:
+    base = alt.Chart(data(rows)).encode(y=alt.Y("y:Q", scale=None), description="mark:N")
+    known = base.transform_filter("isValid(datum.low)")
+    paper = base.transform_filter("isValid(datum.paper)")
+    bars = base.mark_rect(opacity=0.8).encode(
+        x=across, x2="mean:Q", y=alt.Y("top:Q", scale=None), y2="bottom:Q",
+        fill=alt.Fill("color:N", scale=None),
+    )  # fmt: skip
+    numbers = base.mark_text(align="right", fontSize=SMALL)
+    return [
+        bars,
+        known.mark_rule(stroke=INK, strokeWidth=1.6).encode(x="low:Q", x2="high:Q"),
+        paper.mark_point(shape=DIAMOND, fill="#ffffff", stroke=INK, strokeWidth=1).encode(
+            x="paper:Q"
+        ),
+        base.mark_text().encode(x=alt.value(-room.left), text="label:N"),
+        numbers.encode(x=alt.value(width + room.right), text="number:N"),
+    ]

@@ -1,0 +1,103 @@
+"""Forest plots: each method's difference to one reference, with its interval and Holm's p."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from pipelines.results.evidence import ALPHA, Difference
+from pipelines.views.charts.theme import (
+    INK,
+    QUIET,
+    SMALL,
+    WASH,
+    Looks,
+    Room,
+    chart,
+    data,
+    label_width,
+    row,
+    shortened,
+)
+
+WIDTH, ROW, LETTERS = 400.0, 32.0, 19
+NUMBERS = 128.0
+"""The room of mean, interval and p at the right."""
+
+
+def forest(found: Sequence[Difference], looks: Looks, digits: int, lower: bool) -> alt.LayerChart:
+    """Draw differences to one reference in one column, the best on top.
+
+    Markers are filled where Holm's p is below 5 %. `lower` says that the lowest value is best.
+    """
+    rows = sorted(found, key=lambda d: d.mean if lower else -d.mean)
+    room = Room(label_width([d.method for d in rows], LETTERS) + 6, 8, NUMBERS, 38)
+    width, height = WIDTH - room.left - room.right, ROW * len(rows)
+    values = [_row(d, ROW * (n + 0.5), looks, digits) for n, d in enumerate(rows)]
+    what = f"Differences in {rows[0].column} to {rows[0].reference}: "
+    told = "; ".join(f"{d.method} {numbers(d, digits)}, {p_text(d.p_holm)}" for d in rows)
+    layers = [*_ground(rows, room, width), *_marks(values, room, width, _across(rows))]
+    return chart(layers, WIDTH, room.top + height + room.bottom, room, what + told)
+
+
+def numbers(found: Difference, digits: int) -> str:
+    """Return mean and interval of a difference, with signs."""
+    low, mean, high = (_signed(value, digits) for value in (found.low, found.mean, found.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def p_text(p: float) -> str:
+    """Return a p value as it is reported."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _row(found: Difference, y: float, looks: Looks, digits: int) -> dict[str, object]:
+    sure, look = found.p_holm < ALPHA, looks[found.method]
+    words = f"{numbers(found, digits)}, {p_text(found.p_holm)}"
+    return row(
+        found.method, look, words, y=y, mean=found.mean, low=found.low, high=found.high,
+        sure=sure, fill=look.colour if sure else "#ffffff", label=shortened(found.method, LETTERS),
+        numbers=numbers(found, digits), p=p_text(found.p_holm),
+    )  # fmt: skip
+
+
+def _across(rows: Sequence[Difference]) -> alt.X:
+    ends = [0.0, *(d.low for d in rows), *(d.high for d in rows)]
+    pad = 0.04 * (max(ends) - min(ends)) or 1.0
+    scale = alt.Scale(domain=[min(ends) - pad, max(ends) + pad], nice=False, zero=False)
+    title = f"{rows[0].column}, difference to {shortened(rows[0].reference, 24)}"
+    axis = alt.Axis(tickCount=4, title=title, labelColor=INK)
+    return alt.X("low:Q", scale=scale, axis=axis)
+
+
+def _ground(rows: Sequence[Difference], room: Room, width: float) -> list[alt.Chart]:
+    """Return every second row's background and the line of no difference."""
+    bands = [{"top": ROW * n, "bottom": ROW * (n + 1)} for n in range(1, len(rows), 2)]
+    band = alt.Chart(data(bands)).mark_rect(fill=WASH, opacity=1)
+    places = {"y": alt.Y("top:Q", scale=None), "y2": alt.Y2("bottom:Q")}
+    zero = alt.Chart(data([{"zero": 0}])).mark_rule(stroke=INK, strokeWidth=1.2)
+    return [
+        band.encode(x=alt.value(-room.left), x2=alt.value(width + room.right), **places),
+        zero.encode(x="zero:Q"),
+    ]
+
+
+def _marks(
+    values: Sequence[dict[str, object]], room: Room, width: float, across: alt.X
+) -> list[alt.Chart]:
+    base = alt.Chart(data(values)).encode(y=alt.Y("y:Q", scale=None), description="mark:N")
+    color = alt.Stroke("color:N", scale=None)
+    shape, fill = alt.Shape("shape:N", scale=None), alt.Fill("fill:N", scale=None)
+    right = alt.value(width + 10)
+    return [
+        base.mark_rule(strokeWidth=2).encode(x=across, x2="high:Q", stroke=color),
+        base.mark_point().encode(x="mean:Q", shape=shape, fill=fill, stroke=color),
+        base.mark_text().encode(x=alt.value(-room.left), text="label:N"),
+        base.mark_text(dy=-6, fontSize=SMALL).encode(x=right, text="numbers:N"),
+        base.mark_text(dy=7, fontSize=SMALL, fill=QUIET).encode(x=right, text="p:N"),
+    ]

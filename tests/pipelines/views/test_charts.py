@@ -1,0 +1,218 @@
+"""Charts: what they show is in their data; every one of them is drawn, whatever it is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+import altair as alt
+import pytest
+
+from pipelines.results.evidence import Difference
+from pipelines.results.values import Row, Table, Value
+from pipelines.views.charts.classes import class_bars
+from pipelines.views.charts.differences import forest
+from pipelines.views.charts.markup import mark_of, page_svg
+from pipelines.views.charts.speed import Axes, Point, log_ticks, name_boxes, pareto, scatter
+from pipelines.views.charts.theme import Looks, looks, png, shade, shortened, svg, swatch
+
+EVIL = "<script>alert('x')</script> & <img src=x onerror=alert(1)>"
+NAMES = ("infrared", "visible", "average", EVIL)
+LOOKS = looks([(name, name) for name in NAMES])
+MINUS = "\N{MINUS SIGN}"
+
+
+def rows(chart: alt.TopLevelMixin) -> list[dict[str, Any]]:
+    """Return the data of all layers and panels of a chart, which is checked against the schema."""
+    return [row for part in chart.to_dict()["datasets"].values() for row in part]
+
+
+def of(chart: alt.TopLevelMixin, method: str, *keys: str) -> tuple[Any, ...]:
+    """Return the values of a method's row that has all of these keys."""
+    found = [row for row in rows(chart) if row.get("method") == method and keys[0] in row]
+    return tuple(found[0].get(key) for key in keys)
+
+
+def drawn(chart: alt.TopLevelMixin) -> ElementTree.Element:
+    """Return a chart's SVG, after the checks that hold for every one."""
+    text = svg(chart)
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "font-family" not in text
+    root = ElementTree.fromstring(text)
+    assert root.get("role") == "img"
+    assert root.get("aria-label")
+    assert root.get("width") is None
+    assert not [element for element in root.iter() if "id" in element.attrib]
+    assert "NaN" not in text
+    assert "undefined" not in text
+    return root
+
+
+def marked(chart: alt.TopLevelMixin) -> dict[str, set[str]]:
+    """Return by method the kinds of elements that are marked as the method's."""
+    found: dict[str, set[str]] = {}
+    for element in drawn(chart).iter():
+        if "data-method" in element.attrib:
+            found.setdefault(element.attrib["data-method"], set()).add(element.tag)
+    return found
+
+
+def differences(*means: float, methods: Sequence[str] = NAMES) -> list[Difference]:
+    return [
+        Difference(name, "best", "mAP50", mean, mean - 1, mean + 1, 0.01, 0.2 if mean > 0 else 0.01)
+        for name, mean in zip(methods, means, strict=False)
+    ]
+
+
+def table(*values: Value | None, paper: Value | None = None, column: str = "person") -> Table:
+    ours = [Row(n, "ours", (v,), 1, 1) for n, v in zip(NAMES, values, strict=False)]
+    printed = [Row("  paper", "paper", (paper,), 1, 1)] if paper else []
+    return Table("title", "detection", (column,), (*ours, *printed), (), (), "detection")
+
+
+POINTS = [
+    Point("infrared", 0.01, 50.0, (49.0, 51.0)),
+    Point("visible", 0.02, 49.0, None),
+    Point("average", 0.5, 60.0, None),
+    Point(EVIL, 0.5, 58.0, (50.0, 66.0)),
+]
+
+
+def test_differences_are_ordered_and_filled_where_they_are_sure() -> None:
+    chart = forest(differences(-2.0, 3.0, -4.0), LOOKS, 1, lower=False)
+    assert of(chart, "visible", "mean", "low", "high") == (3.0, 2.0, 4.0)
+    assert of(chart, "visible", "fill", "sure") == ("#ffffff", False)
+    assert of(chart, "average", "fill", "sure") == (LOOKS["average"].colour, True)
+    assert of(chart, "infrared", "numbers", "p") == (
+        f"{MINUS}2.0 [{MINUS}3.0, {MINUS}1.0]",
+        "p = 0.010",
+    )
+    heights = {name: of(chart, name, "y")[0] for name in NAMES[:3]}
+    assert sorted(heights, key=lambda n: heights[n]) == ["visible", "infrared", "average"]
+    turned = forest(differences(-2.0, 3.0, -4.0), LOOKS, 1, lower=True)
+    assert of(turned, "average", "y") < of(turned, "infrared", "y") < of(turned, "visible", "y")
+
+
+def test_bars_hold_mean_interval_and_the_papers_number() -> None:
+    values = Value(40.0, 1.0, 3, (35.0, 45.5)), None, Value(30.04, None, 1)
+    chart = class_bars(table(*values, paper=Value(33.0, None, 1)), 0, LOOKS)
+    assert chart is not None
+    assert of(chart, "infrared", "mean", "low", "high", "paper") == (40.0, 35.0, 45.5, None)
+    assert of(chart, "average", "mean", "low", "paper", "number") == (30.04, None, 33.0, "30.0")
+    assert "visible" not in {row.get("method") for row in rows(chart)}
+
+
+def test_a_class_without_values_has_no_bars() -> None:
+    assert class_bars(table(None, None), 0, LOOKS) is None
+
+
+def test_speed_joins_the_front_and_shows_intervals() -> None:
+    chart = scatter(POINTS, "mAP50", LOOKS, lower=False)
+    assert of(chart, "infrared", "seconds", "value", "low", "high") == (0.01, 50.0, 49.0, 51.0)
+    assert of(chart, "visible", "low", "high") == (49.0, 49.0)
+    front = [row for row in rows(chart) if set(row) == {"seconds", "value"}]
+    assert [row["seconds"] for row in front] == [0.01, 0.5, 0.75]
+    assert [row["value"] for row in front] == [50.0, 60.0, 60.0]
+
+
+def test_the_front_holds_what_nothing_beats_in_both() -> None:
+    assert [p.method for p in pareto(POINTS, lower=False)] == ["infrared", "average"]
+    assert [p.method for p in pareto(POINTS, lower=True)] == ["infrared", "visible"]
+
+
+def test_names_in_the_speed_chart_cover_neither_each_other_nor_points() -> None:
+    points = [Point(f"method {n}", 0.1 + 0.001 * n, 50 + 0.05 * n, None) for n in range(12)]
+    axes = Axes.of(points)
+    boxes = [box for _, box in name_boxes(points, axes)]
+    dots = [(x - 6, y - 6, 12, 12) for x, y in (axes.place(p.seconds, p.value) for p in points)]
+    for n, (x, y, wide, high) in enumerate(boxes):
+        for left, top, across, down in [*boxes[:n], *dots]:
+            beside = x + wide <= left or left + across <= x
+            assert beside or y + high <= top or top + down <= y
+
+
+def test_names_stand_where_vega_draws_the_points() -> None:
+    chart = scatter(POINTS, "mAP50", LOOKS, lower=False)
+    axes = Axes.of(POINTS)
+    dots = {
+        element.get("data-method"): element.get("transform")
+        for element in drawn(chart).iter("path")
+        if "data-method" in element.attrib
+    }
+    for point in POINTS:
+        x, y = axes.place(point.seconds, point.value)
+        assert dots[point.method] == f"translate({x:.1f},{y:.1f})"
+
+
+def test_ticks_of_many_powers_are_powers_alone() -> None:
+    assert log_ticks(0.02, 3.0) == pytest.approx([0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
+    assert log_ticks(0.001, 3.0) == pytest.approx([0.001, 0.01, 0.1, 1.0])
+
+
+CHARTS: dict[str, Callable[[Looks], alt.TopLevelMixin | None]] = {
+    "differences": lambda given: forest(differences(-2, 3, -4, 1), given, 1, lower=False),
+    "one difference": lambda given: forest(differences(0.0), given, 3, lower=True),
+    "bars": lambda given: class_bars(
+        table(Value(1.5, 1, 2, (1, 2)), Value(0, None, 1), None, Value(-3.0, 0.1, 2)), 0, given
+    ),
+    "one bar of nothing": lambda given: class_bars(
+        table(Value(0.0, None, 1), column=EVIL), 0, given
+    ),
+    "speed": lambda given: scatter(POINTS, EVIL, given, lower=False),
+    "one speed": lambda given: scatter(POINTS[:1], "mAP50", given, lower=True),
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_is_drawn_in_both_forms(name: str) -> None:
+    chart = CHARTS[name](LOOKS)
+    assert chart is not None
+    drawn(chart)
+    assert png(chart).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["differences", "bars", "speed"])
+def test_all_that_belongs_to_a_method_is_marked(name: str) -> None:
+    chart = CHARTS[name](LOOKS)
+    assert chart is not None
+    found = marked(chart)
+    assert EVIL in found
+    assert all("text" in kinds and kinds & {"path", "line"} for kinds in found.values()), found
+
+
+def test_a_long_name_is_cut_in_its_middle() -> None:
+    assert shortened("short", 8) == "short"
+    names = [f"LKC-FUNet (preset=tiny, seed={n})" for n in (1, 2)]
+    cut = [shortened(name, 18) for name in names]
+    assert cut[0] != cut[1]
+    assert all(len(name) <= 18 and name.startswith("LKC") for name in cut)
+
+
+def test_no_two_methods_look_alike() -> None:
+    found = looks([(f"row {n}", f"method {n}") for n in range(70)])
+    assert len({(look.colour, look.marker) for look in found.values()}) == 70
+    assert looks([("a", "infrared"), ("b", "visible")])["a"].dash == ()
+
+
+def test_swatches_are_xml_and_shades_run_from_white_to_blue() -> None:
+    for look in LOOKS.values():
+        assert ElementTree.fromstring(swatch(look)).get("viewBox")
+    assert shade(0) == "#ffffff"
+    assert shade(1) == shade(1.2) == "#084582"
+
+
+def test_what_xml_cannot_hold_is_left_out() -> None:
+    mark = mark_of("a\N{INVISIBLE SEPARATOR}b\x1b", "3")
+    raw = f'<svg viewBox="0 0 1 1"><text id="x" aria-label="{mark}">a\x1bb</text></svg>'
+    root = ElementTree.fromstring(page_svg(raw, "la\x00bel"))
+    assert root.get("aria-label") == "label"
+    assert root[0].attrib == {"data-method": "ab"}
+    assert root[0][0].text == "ab: 3"
+
+
+def test_numbers_that_are_not_finite_are_absent() -> None:
+    chart = scatter([Point("infrared", 0.1, 5.0, (math.nan, 6.0))], "mAP50", LOOKS, lower=False)
+    assert of(chart, "infrared", "low", "high") == (None, 6.0)
