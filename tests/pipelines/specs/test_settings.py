@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import BaseModel, ValidationError
 
-from pipelines.datasets.scenes.scene import write_scenes
+from pipelines.datasets.scenes.writing import write_scenes
 from pipelines.planning.planner import make_plan
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.method import FusionTrainingSpec
