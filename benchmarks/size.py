@@ -120,7 +120,7 @@ def point(root: Path, name: str) -> Point:
 def _detection(entries: dict[str, Any]) -> None:
     from detection.ap import average_precision
     from detection.datasets import coco_ground_truth
-    from pipelines.datasets.inspection import boxes_of
+    from pipelines.datasets.labels import boxes_of
 
     truth = coco_ground_truth(boxes_of(entries), CLASSES)
     names = {image["id"]: image["file_name"] for image in truth["images"]}

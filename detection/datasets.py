@@ -55,12 +55,12 @@ def read_voc(path: Path, classes: Sequence[str], size: Size) -> Annotation:
     boxes = []
     for number, item in enumerate(root.iter("object"), start=1):
         where = f"{path}: object {number}"
-        label = _label(_text(item, "name", where), classes, where)
+        label = label_of(_text(item, "name", where), classes, where)
         left, top, right, bottom = (
             _number(_text(item, f"bndbox/{key}", where), key, where)
             for key in ("xmin", "ymin", "xmax", "ymax")
         )
-        boxes.append(_fit(Box(label, left - 1, top - 1, right, bottom), size, where))
+        boxes.append(fit_box(Box(label, left - 1, top - 1, right, bottom), size, where))
     return Annotation(*size, tuple(boxes))
 
 
@@ -74,8 +74,41 @@ def read_yolo(path: Path, classes: Sequence[str], size: Size) -> Annotation:
     for number, line in enumerate(_read_text(path).splitlines(), start=1):
         if line.strip():
             where = f"{path}: line {number}"
-            boxes.append(_fit(_yolo_box(line.split(), classes, size, where), size, where))
+            boxes.append(fit_box(_yolo_box(line.split(), classes, size, where), size, where))
     return Annotation(*size, tuple(boxes))
+
+
+def fit_box(box: Box, size: Size, where: str) -> Box:
+    """Return `box` clipped to an image of `size`; `where` says whose it is.
+
+    Raises InputError for a box without area, or one that sticks out by more than one pixel.
+    """
+    width, height = size
+    edges = (box.x1, box.y1, box.x2, box.y2)
+    shown = "x1={:g} y1={:g} x2={:g} y2={:g}".format(*edges)
+    if not all(map(math.isfinite, edges)) or box.x2 <= box.x1 or box.y2 <= box.y1:
+        raise InputError(f"{where} has a box without area ({shown}); correct or remove it.")
+    outside = max(-box.x1, -box.y1, box.x2 - width, box.y2 - height)
+    # The sixth decimal is where normalised text files end.
+    if outside > OVERHANG + 1e-6:
+        raise InputError(
+            f"{where} has a box ({shown}) outside its image of {width}x{height} pixels; "
+            f"correct the box, or check that it belongs to this image."
+        )
+    left, top = max(box.x1, 0.0), max(box.y1, 0.0)
+    right, bottom = min(box.x2, float(width)), min(box.y2, float(height))
+    if right <= left or bottom <= top:
+        raise InputError(f"{where} has a box ({shown}) with no area inside its image; remove it.")
+    return Box(box.label, left, top, right, bottom)
+
+
+def label_of(name: str, classes: Sequence[str], where: str) -> int:
+    """Return the label of the class `name`; InputError, which begins with `where`, for no class."""
+    if name not in classes:
+        raise InputError(
+            f'{where} has the unknown class "{name}".{did_you_mean(name, list(classes))}'
+        )
+    return list(classes).index(name)
 
 
 def coco_ground_truth(
@@ -105,26 +138,6 @@ def coco_ground_truth(
             )
     categories = [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
     return {"images": images, "annotations": boxes, "categories": categories}
-
-
-def _fit(box: Box, size: Size, where: str) -> Box:
-    width, height = size
-    edges = (box.x1, box.y1, box.x2, box.y2)
-    shown = "x1={:g} y1={:g} x2={:g} y2={:g}".format(*edges)
-    if not all(map(math.isfinite, edges)) or box.x2 <= box.x1 or box.y2 <= box.y1:
-        raise InputError(f"{where} has a box without area ({shown}); correct or remove it.")
-    outside = max(-box.x1, -box.y1, box.x2 - width, box.y2 - height)
-    # The sixth decimal is where normalised text files end.
-    if outside > OVERHANG + 1e-6:
-        raise InputError(
-            f"{where} has a box ({shown}) outside its image of {width}x{height} pixels; "
-            f"correct the box, or check that it belongs to this image."
-        )
-    left, top = max(box.x1, 0.0), max(box.y1, 0.0)
-    right, bottom = min(box.x2, float(width)), min(box.y2, float(height))
-    if right <= left or bottom <= top:
-        raise InputError(f"{where} has a box ({shown}) with no area inside its image; remove it.")
-    return Box(box.label, left, top, right, bottom)
 
 
 def _yolo_box(fields: list[str], classes: Sequence[str], size: Size, where: str) -> Box:
@@ -195,11 +208,3 @@ def _number(text: str, key: str, where: str) -> float:
         return float(text)
     except ValueError:
         raise InputError(f'{where} has "{text}" for {key}; it must be a number.') from None
-
-
-def _label(name: str, classes: Sequence[str], where: str) -> int:
-    if name not in classes:
-        raise InputError(
-            f'{where} has the unknown class "{name}".{did_you_mean(name, list(classes))}'
-        )
-    return list(classes).index(name)

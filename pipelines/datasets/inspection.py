@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from detection.datasets import Annotation, Box, read_voc, read_yolo
 from fusion.errors import InputError
 from fusion.pairs import check_same_size, read_rgb
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.splits import Progress
-from pipelines.specs.dataset import DatasetSpec
-from segmentation.datasets import read_mask
+from pipelines.specs.layout import Labels, layout_of
 
 
 @dataclass
@@ -53,34 +48,17 @@ def inspect(dataset: Dataset, on_progress: Progress | None = None) -> Inspection
     return result
 
 
-def _inspect_one(dataset: Dataset, name: str) -> tuple[dict[str, Any], Counter[str]] | str:
+def _inspect_one(dataset: Dataset, name: str) -> Labels | str:
     pair, classes = dataset.pairs[name], dataset.spec.classes
     try:
         infrared, visible = read_rgb(pair.infrared), read_rgb(pair.visible)
         check_same_size(pair, infrared, visible)
         height, width = visible.shape[:2]
         entry: dict[str, Any] = {"width": width, "height": height}
-        counts: Counter[str] = Counter()
-        if dataset.spec.task == "detection":
-            found = _reader(dataset.spec)(dataset.labels[name], classes, (width, height))
-            entry["boxes"] = [[b.label, b.x1, b.y1, b.x2, b.y2] for b in found.boxes]
-            counts.update(classes[box.label] for box in found.boxes)
-        elif dataset.spec.task == "segmentation":
-            mask = read_mask(dataset.labels[name], len(classes), (width, height))
-            pixels = np.bincount(mask.ravel(), minlength=len(classes))
-            counts.update({c: int(n) for c, n in zip(classes, pixels, strict=True) if n})
-        return entry, counts
+        read = layout_of(dataset.spec.layout).read
+        if read is None or not dataset.labels:
+            return entry, Counter()
+        found, counts = read(dataset.labels[name], name, classes, (width, height))
+        return entry | found, counts
     except InputError as error:
         return str(error)
-
-
-def _reader(spec: DatasetSpec) -> Callable[..., Annotation]:
-    return read_voc if spec.layout == "m3fd" else read_yolo
-
-
-def boxes_of(index: Mapping[str, Any]) -> dict[str, Annotation]:
-    """Return the boxes of an index as `inspect` made it."""
-    return {
-        name: Annotation(entry["width"], entry["height"], tuple(Box(*b) for b in entry["boxes"]))
-        for name, entry in index.items()
-    }

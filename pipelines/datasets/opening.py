@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fusion.errors import InputError
-from fusion.pairs import ImagePair, list_images, list_pairs
+from fusion.pairs import ImagePair, list_pairs
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.splits import SPLITS, read_split
 from pipelines.specs.dataset import DatasetSpec
+from pipelines.specs.layout import layout_of
 
 
 def open_dataset(spec: DatasetSpec) -> Dataset:
@@ -64,12 +65,11 @@ def _sources(spec: DatasetSpec, split: str) -> dict[str, tuple[str, str]]:
 
 
 def _folders(spec: DatasetSpec, split: str) -> Iterator[tuple[str, str]]:
-    """Yield every folder of a split, and what its files are called."""
+    """Yield every folder of a split and what its files are called, "" after a single file."""
     for folders in _sources(spec, split).values():
         yield from ((folder, "*.png") for folder in folders)
     if spec.labels:
-        suffix = {"m3fd": "*.xml", "yolo": "*.txt", "msrs": "*.png"}[spec.layout]
-        yield spec.labels.replace("{split}", split), suffix
+        yield spec.labels.replace("{split}", split), layout_of(spec.layout).label_files
 
 
 def _root(spec: DatasetSpec) -> Path:
@@ -81,11 +81,12 @@ def _root(spec: DatasetSpec) -> Path:
             f'The root of dataset "{spec.name}", {where}, does not exist; put the data there'
             f"{source} or give another root. Expected:\n{expected_tree(spec)}"
         )
-    for folder, _ in _folders(spec, "train"):
-        if not (root / folder).is_dir():
+    for place, files in _folders(spec, "train"):
+        if not ((root / place).is_dir() if files else (root / place).is_file()):
+            kind = "folder" if files else "file"
             raise InputError(
-                f'The dataset "{spec.name}" has no folder {root / folder}; put it there or name '
-                f"the folder in the dataset's YAML. Expected:\n{expected_tree(spec)}"
+                f'The dataset "{spec.name}" has no {kind} {root / place}; put it there or name '
+                f"the {kind} in the dataset's YAML. Expected:\n{expected_tree(spec)}"
             )
     return root
 
@@ -93,20 +94,19 @@ def _root(spec: DatasetSpec) -> Path:
 def expected_tree(spec: DatasetSpec) -> str:
     """Return the folders that `spec` expects, a line each."""
     splits = ("train", "test") if spec.comes_split else ("",)
-    lines = [f"    {'/'.join(place)}" for split in splits for place in _folders(spec, split)]
+    places = (place for split in splits for place in _folders(spec, split))
+    lines = [f"    {'/'.join(filter(None, place))}" for place in places]
     return "\n".join([f"  {spec.root or spec.name}/", *lines])
 
 
 def _labels(spec: DatasetSpec, folder: Path, pairs: Mapping[str, ImagePair]) -> dict[str, Path]:
-    suffix = {"m3fd": ".xml", "yolo": ".txt"}.get(spec.layout)
-    if suffix is None:
-        found = list_images(folder)
-    else:
-        found = {path.stem: path for path in sorted(folder.glob(f"*{suffix}"))}
+    layout = layout_of(spec.layout)
+    found = layout.find(folder) if layout.find else {}
     missing = sorted(pairs.keys() - found.keys())
     if missing:
+        empty = "as an empty file" if layout.label_files else "as one that no annotation names"
         raise InputError(
             f"{folder} has no label for {missing[0]} ({len(missing)} of {len(pairs)} are missing); "
-            f"add it, for an image without objects as an empty file."
+            f"add it, for an image without objects {empty}."
         )
     return {name: found[name] for name in pairs}

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from detection.datasets import M3FD_CLASSES
+from fusion.errors import InputError
 from pipelines.specs.base import LocalPath, Spec
-from segmentation.datasets import MSRS_CLASSES
-
-Layout = Literal["m3fd", "yolo", "msrs", "pairs"]
+from pipelines.specs.layout import Layout, layout_names, layout_of, layouts_that
 
 Task = Literal["detection", "segmentation", "scoring"]
 TASKS: tuple[Task, ...] = ("detection", "segmentation", "scoring")
 
-LAYOUTS: dict[str, dict[str, Any]] = {
-    "m3fd": {"infrared": "Ir", "visible": "Vis", "labels": "Annotation", "classes": M3FD_CLASSES},
-    "msrs": {
-        "infrared": "{split}/ir",
-        "visible": "{split}/vi",
-        "labels": "{split}/Segmentation_labels",
-        "classes": MSRS_CLASSES,
-    },
-    "yolo": {"infrared": "infrared", "visible": "visible", "labels": "labels"},
-    "pairs": {"infrared": "infrared", "visible": "visible"},
-}
+
+def _known(name: str) -> str:
+    try:
+        layout_of(name)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return name
+
+
+LayoutName = Annotated[str, AfterValidator(_known)]
 
 
 class SceneSpec(Spec):
@@ -61,7 +58,7 @@ class DatasetSpec(Spec):
     """
 
     name: str
-    layout: Layout
+    layout: LayoutName
     root: LocalPath | None = None
     scenes: SceneSpec | None = None
     infrared: str
@@ -77,8 +74,12 @@ class DatasetSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_layout(cls, data: Any) -> Any:
-        known = LAYOUTS.get(str(data.get("layout")), {}) if isinstance(data, dict) else {}
-        return {**known, **data} if known else data
+        if not isinstance(data, dict) or "layout" not in data:
+            return data
+        name = data["layout"]
+        # Of an unknown layout it is said that it is unknown, not that folders are missing.
+        layout = layout_of(name) if name in layout_names() else Layout()
+        return {**layout.defaults, **data}
 
     @model_validator(mode="after")
     def _check(self) -> DatasetSpec:
@@ -87,19 +88,24 @@ class DatasetSpec(Spec):
         folders = [self.infrared, self.visible, *([self.labels] if self.labels else [])]
         if len({"{split}" in folder for folder in folders}) > 1:
             raise ValueError('either all of infrared, visible and labels hold "{split}" or none')
-        if self.layout == "pairs" and self.labels is not None:
-            raise ValueError("layout pairs has no labels; take m3fd, yolo or msrs")
-        if self.layout == "yolo" and not self.classes:
-            raise ValueError("layout yolo needs classes: a list of names in the order of the ids")
-        self._check_parts()
+        self._check_labels(layout_of(self.layout))
+        self._check_parts(layout_of(self.layout))
         return self
 
-    def _check_parts(self) -> None:
+    def _check_labels(self, layout: Layout) -> None:
+        if layout.task is None and self.labels is not None:
+            having = layouts_that(lambda other: other.task is not None)
+            raise ValueError(f"layout {self.layout} has no labels; take one of {having}")
+        if layout.task is not None and not self.classes:
+            raise ValueError(f"layout {self.layout} needs classes: {layout.classes_are}")
+
+    def _check_parts(self, layout: Layout) -> None:
         named = ["{part}" in folder for folder in (self.infrared, self.visible)]
         if any(named) != bool(self.parts):
             raise ValueError('parts and "{part}" in infrared or visible need each other')
-        if self.parts and self.layout != "pairs":
-            raise ValueError("only layout pairs may have parts")
+        if self.parts and not layout.joins_parts:
+            may = layouts_that(lambda other: other.joins_parts)
+            raise ValueError(f"only layout {may} may have parts")
         if len({part.casefold() for part in self.parts}) != len(self.parts):
             raise ValueError("parts names one part twice")
         strange = [part for part in self.parts if not part or set(part) & set("-/\\")]
@@ -125,8 +131,6 @@ class DatasetSpec(Spec):
         return self.model_copy(update={**folders, "layout": "pairs", "labels": None, "classes": ()})
 
     @property
-    def task(self) -> Task | None:
+    def task(self) -> str | None:
         """The task that the labels serve."""
-        if self.labels is None:
-            return None
-        return "segmentation" if self.layout == "msrs" else "detection"
+        return layout_of(self.layout).task if self.labels is not None else None

@@ -14,7 +14,7 @@ def train_detector(job: Job) -> Metrics:
     from detection.export import export
     from detection.settings import DetectorSettings
     from detection.yolo import train
-    from pipelines.datasets.inspection import boxes_of
+    from pipelines.datasets.labels import boxes_of
 
     dataset = job.dataset()
     names = [name for names in dataset.splits.values() for name in names]
@@ -54,7 +54,7 @@ def detect(job: Job) -> Metrics:
     from detection.datasets import coco_ground_truth
     from detection.pictures import plot_precision_recall
     from detection.yolo import predict
-    from pipelines.datasets.inspection import boxes_of
+    from pipelines.datasets.labels import boxes_of
 
     dataset = job.dataset()
     classes, names = dataset.spec.classes, dataset.splits["test"]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from detection.ap import average_precision
 from detection.datasets import coco_ground_truth
 from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.inspection import boxes_of
+from pipelines.datasets.labels import boxes_of
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.runner import NO_SLOT, make_stage
 from pipelines.planning.plan import Cell

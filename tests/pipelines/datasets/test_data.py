@@ -12,7 +12,8 @@ import yaml
 
 from fusion.errors import InputError
 from fusion.pairs import write_png
-from pipelines.datasets.inspection import boxes_of, inspect
+from pipelines.datasets.inspection import inspect
+from pipelines.datasets.labels import boxes_of
 from pipelines.datasets.opening import open_dataset
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import FileDigests

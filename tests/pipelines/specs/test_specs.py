@@ -162,7 +162,12 @@ def test_an_unset_variable_is_named(
         ({"layout": "yolo"}, "layout yolo needs classes"),
         ({"layout": "pairs", "labels": "masks"}, "layout pairs has no labels"),
         ({"layout": ["m3fd"]}, '"layout"'),
-        ({"layout": "coco", "infrared": "a", "visible": "b"}, "'m3fd', 'yolo', 'msrs' or 'pairs'"),
+        (
+            {"layout": "cocoa"},
+            '"layout" (it is \'cocoa\'): there is no layout "cocoa". Did you mean',
+        ),
+        ({"layout": "cocoa"}, 'Did you mean "coco"? Available: coco, m3fd, msrs, pairs, yolo.'),
+        ({"layout": "coco"}, "layout coco needs classes: a list with the names of its categories"),
         ({"split": {"ratios": [8, 1, 0]}}, "train and test above 0"),
         ({"split": {"ratios": [8, -1, 1]}}, "train and test above 0"),
     ],
