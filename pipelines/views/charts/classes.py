@@ -8,18 +8,8 @@ from dataclasses import dataclass
 import altair as alt
 
 from pipelines.results.values import Row, Table, Value
-from pipelines.views.charts.theme import (
-    INK,
-    SMALL,
-    Looks,
-    Room,
-    chart,
-    data,
-    label_width,
-    row,
-    shortened,
-    text,
-)
+from pipelines.views.charts.parts import Room, chart, data, label_width, row, shortened, titles
+from pipelines.views.charts.theme import INK, SMALL, Looks
 
 WIDTH, ROW, HEAD, NUMBER, LETTERS = 340.0, 19.0, 24.0, 42.0, 18
 DIAMOND = "M0,-1L1,0L0,1L-1,0Z"
@@ -46,9 +36,8 @@ def class_bars(table: Table, column: int, looks: Looks) -> alt.LayerChart | None
     width, height = WIDTH - room.left - room.right, ROW * len(bars)
     name, digits = table.columns[column], table.digits
     rows = [_row(bar, ROW * (n + 0.5), looks, digits) for n, bar in enumerate(bars)]
-    title = text(-room.left, -11, shortened(name, 40), fontWeight=600)
     told = ", ".join(f"{bar.method} {bar.value.mean:.{digits}f}" for bar in bars)
-    layers = [title, *_marks(rows, room, width, _across(bars))]
+    layers = [*titles(room, WIDTH, shortened(name, 40)), *_marks(rows, room, width, _across(bars))]
     return chart(layers, WIDTH, HEAD + height + room.bottom, room, f"{name}: {told}")
 
 

@@ -7,19 +7,8 @@ from collections.abc import Sequence
 import altair as alt
 
 from pipelines.results.evidence import ALPHA, Difference
-from pipelines.views.charts.theme import (
-    INK,
-    QUIET,
-    SMALL,
-    WASH,
-    Looks,
-    Room,
-    chart,
-    data,
-    label_width,
-    row,
-    shortened,
-)
+from pipelines.views.charts.parts import Room, chart, data, label_width, row, shortened
+from pipelines.views.charts.theme import INK, QUIET, SMALL, WASH, Looks
 
 WIDTH, ROW, LETTERS = 400.0, 32.0, 19
 NUMBERS = 128.0

@@ -8,18 +8,8 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from pipelines.views.charts.theme import (
-    INK,
-    LETTER,
-    SIZE,
-    Looks,
-    Room,
-    chart,
-    data,
-    row,
-    shortened,
-    text,
-)
+from pipelines.views.charts.parts import LETTER, Room, chart, data, row, shortened, titles
+from pipelines.views.charts.theme import INK, SIZE, Looks
 
 WIDTH, HEIGHT, ROOM = 400.0, 320.0, Room(40, 24, 8, 40)
 INSIDE = WIDTH - ROOM.left - ROOM.right, HEIGHT - ROOM.top - ROOM.bottom
@@ -47,18 +37,16 @@ def pareto(points: Sequence[Point], lower: bool) -> list[Point]:
     return front
 
 
-def scatter(
-    points: Sequence[Point], column: str, looks: Looks, lower: bool, across: str = SECONDS
-) -> alt.LayerChart:
+def scatter(points: Sequence[Point], column: str, looks: Looks, lower: bool) -> alt.LayerChart:
     """Draw the points with their intervals, names, and the front as steps."""
     axes = Axes.of(points)
     front = pareto(points, lower)
-    layers = [_steps(front, axes, across), *_points(points, looks), *_names(points, axes, looks)]
-    title = text(-ROOM.left, -11, shortened(column, 40), fontWeight=600)
+    layers = [_steps(front, axes), *_points(points, looks), *_names(points, axes, looks)]
+    title = titles(ROOM, WIDTH, shortened(column, 40))
     told = ", ".join(f"{p.method} {p.seconds:.3g} s {p.value:.3g}" for p in points)
     best = ", ".join(p.method for p in front)
     label = f"{column} over seconds a pair: {told}. On the front: {best}"
-    return chart([*layers, title], WIDTH, HEIGHT, ROOM, label)
+    return chart([*layers, *title], WIDTH, HEIGHT, ROOM, label)
 
 
 @dataclass(frozen=True)
@@ -93,14 +81,14 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [value for value in every if low * 0.999 <= value <= high * 1.001]
 
 
-def _steps(front: Sequence[Point], axes: Axes, title: str) -> alt.Chart:
+def _steps(front: Sequence[Point], axes: Axes) -> alt.Chart:
     """Return the front, which reaches to the right end, with the axes of all."""
     last = {"seconds": axes.seconds[1], "value": front[-1].value}
     ends = [{"seconds": p.seconds, "value": p.value} for p in front]
     line: alt.Chart = alt.Chart(data([*ends, last])).mark_line(
         interpolate="step-after", stroke=INK, strokeWidth=1.2, strokeDash=[4, 3]
     )
-    ticks = alt.Axis(values=log_ticks(*axes.seconds), title=title, format="~g")
+    ticks = alt.Axis(values=log_ticks(*axes.seconds), title=SECONDS, format="~g")
     across = alt.Scale(type="log", domain=list(axes.seconds), nice=False)
     up = alt.Scale(domain=list(axes.values), nice=False, zero=False)
     return line.encode(

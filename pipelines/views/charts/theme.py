@@ -1,19 +1,17 @@
 """The one look of all charts, and a chart's two forms: SVG in the page, PNG everywhere else.
 
 A chart is a function from plain results to an Altair chart. It takes the looks of the methods
-(`looks`), puts a row for each mark together with `row`, gathers its layers with `chart`, and says
-in its label what a reader would see. ``svg(chart)`` is an inline ``<svg>`` with that label, which
-scales with its column and holds no script and no id; every line, dot, bar and name of a method has
-``data-method="METHOD"``, the row's title as it is given, so that
-``document.querySelectorAll("svg [data-method]")`` finds what to highlight. ``png(chart)`` is the
-same drawing. Charts are about 400 units wide with letters of 10.5 units or more, which a phone of
-390 pixels shows at 9 pixels or more.
+(`looks`), builds itself of `parts`, and says in its label what a reader would see. ``svg(chart)``
+is an inline ``<svg>`` with that label, which scales with its column and holds no script and no id;
+every line, dot, bar and name of a method has ``data-method="METHOD"``, the row's title as it is
+given, so that ``document.querySelectorAll("svg [data-method]")`` finds what to highlight.
+``png(chart)`` is the same drawing. Charts are about 400 units wide with letters of 10.5 units or
+more, which a phone of 390 pixels shows at 9 pixels or more.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +19,10 @@ import altair as alt
 import vl_convert
 
 from fusion.palette import INFRARED, METHODS, VISIBLE
-from pipelines.views.charts.markup import mark_of, page_svg
+from pipelines.views.charts.markup import page_svg
 
 INK, QUIET, GRID, WASH = "#222222", "#666666", "#dddddd", "#f6f7f9"
-SIZE, SMALL = 11.5, 10.5
-LETTER = 0.56
-"""An average letter's width in units of the font's size, to leave room for text."""
+SIZE, SMALL, MARGIN = 11.5, 10.5, 8
 CIRCLE = "M.9,0A.9,.9,0,1,1,-.9,0A.9,.9,0,1,1,.9,0Z"
 SQUARE = "M-.8,-.8H.8V.8H-.8Z"
 MARKERS = (
@@ -111,80 +107,19 @@ def shade(share: float) -> str:
     return "#" + bytes(round(a + (b - a) * share**0.8) for a, b in zip(*ends, strict=True)).hex()
 
 
-def row(method: str, look: Look, words: str = "", **values: object) -> dict[str, object]:
-    """Return one mark's data: its method and look, its tooltip, and `values`."""
-    own = {"color": look.colour, "shape": look.marker, "dash": list(look.dash)}
-    return {"method": method, "mark": mark_of(method, words), **own, **values}
-
-
-def data(rows: Iterable[Mapping[str, object]]) -> alt.InlineData:
-    """Return rows as a chart's data; numbers that are not finite are absent."""
-    known = [{key: _finite(value) for key, value in found.items()} for found in rows]
-    return alt.InlineData(values=known)
-
-
-def _finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def text(x: float, y: float, words: str, **how: Any) -> alt.Chart:
-    """Return a line of text at a place in the drawing, in units from the axes' upper left."""
-    drawn: alt.Chart = alt.Chart(data([{}])).mark_text(**how)
-    return drawn.encode(x=alt.value(x), y=alt.value(y), text=alt.value(words))
-
-
-def shortened(label: str, letters: int) -> str:
-    """Return a label of at most so many letters, cut in its middle: names of a grid end apart."""
-    if len(label) <= letters:
-        return label
-    first = (letters - 1) // 2
-    last = letters - 1 - first
-    return f"{label[:first].rstrip()}\N{HORIZONTAL ELLIPSIS}{label[-last:].lstrip()}"
-
-
-def label_width(labels: Iterable[str], letters: int) -> float:
-    """Return the room that the longest of the labels needs once they are shortened."""
-    return max((min(len(label), letters) for label in labels), default=0) * SIZE * LETTER + 11
-
-
-@dataclass(frozen=True)
-class Room:
-    """What a drawing leaves around its axes, in its units."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-def chart(
-    layers: Sequence[alt.Chart], width: float, height: float, room: Room, label: str
-) -> alt.LayerChart:
-    """Return layers as one chart of ``width x height`` units with its room; `label` is read aloud.
-
-    Letters keep their size in every chart, because nothing is fitted to its contents.
-    """
-    inside = width - room.left - room.right, height - room.top - room.bottom
-    padding = {"left": room.left, "top": room.top, "right": room.right, "bottom": room.bottom}
-    return alt.LayerChart(
-        layer=list(layers),
-        width=inside[0],
-        height=inside[1],
-        padding=padding,
-        autosize="none",
-        description=label,
-    )
-
-
 def svg(chart: alt.TopLevelMixin) -> str:
     """Return a chart as inline SVG for a page; see this module's docstring."""
     spec = _spec(chart)
     return page_svg(vl_convert.vegalite_to_svg(spec), str(spec.get("description", "")))
 
 
-def png(chart: alt.TopLevelMixin, scale: float = 2.0) -> bytes:
-    """Return a chart as PNG on white, `scale` pixels a unit."""
-    return vl_convert.vegalite_to_png({**_spec(chart), "background": "white"}, scale=scale)
+def png(chart: alt.TopLevelMixin) -> bytes:
+    """Return a chart as PNG on white with a margin, two pixels a unit."""
+    spec = _spec(chart)
+    room = spec.get("padding", {})
+    padding = {side: MARGIN + room.get(side, 0) for side in ("left", "top", "right", "bottom")}
+    picture = {**spec, "padding": padding, "background": "white"}
+    return vl_convert.vegalite_to_png(picture, scale=2)
 
 
 def _spec(chart: alt.TopLevelMixin) -> dict[str, Any]:

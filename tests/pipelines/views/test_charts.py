@@ -8,15 +8,30 @@ from typing import Any
 from xml.etree import ElementTree
 
 import altair as alt
+import numpy as np
 import pytest
 
+from detection.ap import PrecisionRecall
+from fusion.perturb import Kind
 from pipelines.results.evidence import Difference
+from pipelines.results.robustness import Curve
 from pipelines.results.values import Row, Table, Value
 from pipelines.views.charts.classes import class_bars
+from pipelines.views.charts.curves import (
+    BEHIND,
+    Line,
+    class_precision_recall,
+    losses,
+    precision_recall,
+    thinned,
+)
 from pipelines.views.charts.differences import forest
 from pipelines.views.charts.markup import mark_of, page_svg
+from pipelines.views.charts.matrices import confusion_matrix, rank_bars, rank_matrix
+from pipelines.views.charts.parts import shortened
+from pipelines.views.charts.robustness import kinds_of, panel, picture
 from pipelines.views.charts.speed import Axes, Point, log_ticks, name_boxes, pareto, scatter
-from pipelines.views.charts.theme import Looks, looks, png, shade, shortened, svg, swatch
+from pipelines.views.charts.theme import Looks, looks, png, shade, svg, swatch
 
 EVIL = "<script>alert('x')</script> & <img src=x onerror=alert(1)>"
 NAMES = ("infrared", "visible", "average", EVIL)
@@ -152,6 +167,122 @@ def test_ticks_of_many_powers_are_powers_alone() -> None:
     assert log_ticks(0.001, 3.0) == pytest.approx([0.001, 0.01, 0.1, 1.0])
 
 
+RECALL = (0.0, 0.5, 1.0)
+LINES = [Line(name, RECALL, (1.0, 0.6, 0.2 - 0.1 * n)) for n, name in enumerate(NAMES[:3])]
+LINES.append(Line(EVIL, RECALL, (1.0, math.nan, 0.0)))
+
+
+def test_curves_are_drawn_as_given_and_named_by_their_area() -> None:
+    chart = precision_recall("person", LINES[:3], LOOKS)
+    mine = [(r["x"], r["y"]) for r in rows(chart) if r.get("method") == "visible"]
+    assert mine == list(zip(RECALL, (1.0, 0.6, 0.1), strict=True))
+    assert "visible 56.7" in str(chart.to_dict()["description"])
+    assert of(chart, "visible", "color", "dash") == (LOOKS["visible"].colour, [7, 3])
+
+
+def test_a_detectors_curves_are_named_by_class() -> None:
+    chart = class_precision_recall(PrecisionRecall(RECALL, {"car": (1.0, 0.5, 0.0)}), "average")
+    assert of(chart, "car (AP50 50.0)", "x", "y") == (0.0, 1.0)
+
+
+def epochs(method: str, first: float, number: int = 4, **style: Any) -> Line:
+    return Line(
+        method, tuple(range(1, number + 1)), tuple(first / n for n in range(1, number + 1)), **style
+    )
+
+
+def test_losses_are_a_panel_a_method_with_all_others_behind() -> None:
+    lines = [epochs("infrared", 4.0), epochs("infrared", 5.0), epochs("average", 6.0)]
+    panels = losses([*lines, epochs("average", 7.0, style="val")], LOOKS)
+    assert list(panels) == ["infrared", "average"]
+    found = rows(panels["average"])
+    grey = [r for r in found if r.get("color") == BEHIND.colour]
+    mine = [r for r in found if r.get("color") == LOOKS["average"].colour]
+    assert {r["method"] for r in grey} == {"infrared", "average"}
+    assert [r["y"] for r in mine] == [6.0, 3.0, 2.0, 1.5, 7.0, 3.5, 7 / 3, 1.75]
+    assert [r["dash"] for r in mine] == [[]] * 4 + [[2, 3]] * 4
+    domains = {
+        str(panel.to_dict()["layer"][0]["encoding"]["y"]["scale"]) for panel in panels.values()
+    }
+    assert len(domains) == 1
+
+
+def test_losses_that_are_nowhere_finite_have_no_panel() -> None:
+    assert losses([Line("average", (1.0, 2.0), (math.nan, math.inf))], LOOKS) == {}
+    assert losses([], LOOKS) == {}
+
+
+def test_a_long_line_keeps_its_ends_and_few_points() -> None:
+    for number in (1, 2, 39, 40, 41, 500):
+        line = thinned(epochs("average", 3.0, number), 40)
+        assert len(line.x) == len(line.y) <= 40
+        assert (line.x[0], line.x[-1]) == (1, number)
+        assert line.y[-1] == 3.0 / number
+
+
+def curve(kind: Kind, method: str, *scores: dict[int, float]) -> Curve:
+    strengths = ("clean", "infrared", "visible") if kind == "lost" else (0.0, 2.0, 4.0)
+    return Curve("detection", kind, "" if kind == "lost" else "px", method, strengths, scores)
+
+
+DISTURBED = [
+    curve("shift", "infrared", {0: 60.0, 1: 62.0}, {0: 50.0}, {}),
+    curve("shift", EVIL, {0: 70.0}, {}, {0: 40.0}),
+    curve("lost", "infrared", {0: 60.0}, {}, {0: 5.0}),
+    curve("lost", EVIL, {0: 60.0}, {0: 20.0}, {0: 5.0}),
+]
+
+
+def test_a_panel_of_disturbances_leaves_out_what_is_not_finished() -> None:
+    chart = panel("shift", DISTURBED, LOOKS)
+    mine = [r for r in rows(chart) if r.get("method") == "infrared"]
+    assert [(r["place"], r["score"]) for r in mine] == [(0.0, 61.0), (2.0, 50.0), (4.0, None)]
+    assert (mine[0]["low"], mine[0]["high"]) == pytest.approx((61 - 2**0.5, 61 + 2**0.5))
+    assert mine[1]["low"] is None
+    assert len([e for e in drawn(chart).iter("path") if e.get("stroke-dasharray") is None]) >= 4
+
+
+def test_methods_stand_side_by_side_where_an_image_is_lost() -> None:
+    chart = panel("lost", DISTURBED, LOOKS)
+    left, right = of(chart, "infrared", "place")[0], of(chart, EVIL, "place")[0]
+    assert -0.5 < left < 0 < right < 0.5
+    words = {element.text for element in drawn(chart).iter("text")}
+    assert {"clean", "no infrared", "no visible"} <= words
+
+
+def test_panels_of_a_task_share_their_axis() -> None:
+    domains = [
+        panel(kind, DISTURBED, LOOKS).to_dict()["layer"][-3]["encoding"]["y"]["scale"]["domain"]
+        for kind in kinds_of(DISTURBED)
+    ]
+    assert domains == [[0.0, 70.0 * 1.05]] * 2
+
+
+CONFUSION = np.array([[80, 15, 5], [0, 0, 0], [0, 1, 99]])
+
+
+def test_confusion_is_in_shares_of_the_true_class() -> None:
+    chart = confusion_matrix("average", CONFUSION, ("road", EVIL, "car"))
+    cells = [row for row in rows(chart) if "share" in row]
+    assert [cell["share"] for cell in cells[:6]] == [0.8, 0.15, 0.05, None, None, None]
+    assert [cell["number"] for cell in cells] == ["80", "15", "5", "", "", "", "", "1", "99"]
+    assert "car 99 %" in chart.to_dict()["description"]
+
+
+def test_ranks_are_ordered_by_their_mean() -> None:
+    chart = rank_matrix({"average": (0.1, 0.9), EVIL: (0.9, 0.1)})
+    assert [r["share"] for r in rows(chart) if "share" in r] == [0.9, 0.1, 0.1, 0.9]
+    assert [r["label"][:3] for r in rows(chart) if "label" in r] == ["<sc", "ave"]
+
+
+def test_bars_of_ranks_count_metrics_by_place() -> None:
+    chart = rank_bars({"average": (1.0, 1.0, 2.5), EVIL: (2.0, 2.0, 1.0)}, "scores")
+    parts = [(r["number"], round(r["x2"] - r["x"] + 1)) for r in rows(chart) if "share" in r]
+    third = parts[1][1]
+    assert parts == [("1", 2 * third), ("2", third), ("1", third), ("2", 2 * third)]
+    assert [r["mean"] for r in rows(chart) if "mean" in r] == ["1.50", "1.67"]
+
+
 CHARTS: dict[str, Callable[[Looks], alt.TopLevelMixin | None]] = {
     "differences": lambda given: forest(differences(-2, 3, -4, 1), given, 1, lower=False),
     "one difference": lambda given: forest(differences(0.0), given, 3, lower=True),
@@ -162,6 +293,23 @@ CHARTS: dict[str, Callable[[Looks], alt.TopLevelMixin | None]] = {
         table(Value(0.0, None, 1), column=EVIL), 0, given
     ),
     "speed": lambda given: scatter(POINTS, EVIL, given, lower=False),
+    "precision": lambda given: precision_recall(EVIL, LINES, given),
+    "precision by class": lambda given: class_precision_recall(
+        PrecisionRecall(RECALL, {EVIL: (1.0, 0.5, 0.0)}), EVIL
+    ),
+    "precision of nothing": lambda given: class_precision_recall(PrecisionRecall(RECALL, {}), ""),
+    "losses": lambda given: losses([epochs(EVIL, 3.0), epochs("average", 2.0)], given)[EVIL],
+    "one epoch": lambda given: losses(
+        [Line(EVIL, (1.0,), (math.nan,)), epochs("average", 0.0, 1)], given
+    )[EVIL],
+    "disturbed": lambda given: panel("shift", DISTURBED, given),
+    "lost": lambda given: panel("lost", DISTURBED, given),
+    "all disturbances": lambda given: picture(DISTURBED, given, EVIL),
+    "nothing finished": lambda given: panel("shift", [curve("shift", EVIL, {}, {}, {})], given),
+    "confusion": lambda given: confusion_matrix(EVIL, CONFUSION, ("road", EVIL, "car")),
+    "one class": lambda given: confusion_matrix(EVIL, np.zeros((1, 1), np.int64), ("road",)),
+    "ranks": lambda given: rank_matrix({"average": (0.1, 0.9), EVIL: (0.9, 0.1)}),
+    "rank bars": lambda given: rank_bars({"average": (1.0, 2.0), EVIL: (2.0, 1.0)}, EVIL),
     "one speed": lambda given: scatter(POINTS[:1], "mAP50", given, lower=True),
 }
 
@@ -174,13 +322,32 @@ def test_every_chart_is_drawn_in_both_forms(name: str) -> None:
     assert png(chart).startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["differences", "bars", "speed"])
+LABELLED = ("differences", "bars", "speed", "all disturbances")
+
+
+@pytest.mark.parametrize("name", LABELLED)
 def test_all_that_belongs_to_a_method_is_marked(name: str) -> None:
     chart = CHARTS[name](LOOKS)
     assert chart is not None
     found = marked(chart)
     assert EVIL in found
     assert all("text" in kinds and kinds & {"path", "line"} for kinds in found.values()), found
+
+
+@pytest.mark.parametrize("name", ["precision", "losses", "disturbed", "lost"])
+def test_lines_and_dots_are_marked(name: str) -> None:
+    chart = CHARTS[name](LOOKS)
+    assert chart is not None
+    found = marked(chart)
+    assert EVIL in found
+    assert all("path" in kinds for kinds in found.values()), found
+
+
+@pytest.mark.parametrize("name", ["confusion", "ranks", "rank bars"])
+def test_names_in_matrices_are_marked(name: str) -> None:
+    chart = CHARTS[name](LOOKS)
+    assert chart is not None
+    assert marked(chart)[EVIL] == {"text"}
 
 
 def test_a_long_name_is_cut_in_its_middle() -> None:
