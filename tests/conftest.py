@@ -18,13 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-# Whatever starts processes or servers comes after the tests that answer at once.
-SLOW = (
-    *("test_worker", "test_tracking", "test_plan", "test_cli"),
-    *("test_robustness", "test_mlflow_sync"),
-)
-SLOWER = ("test_segmentation_training", "test_train_fusion", "test_detection_yolo")
-LAST = ("test_deployment", "test_end_to_end")
+LATER = ("process", "training", "system")
+"""Marks of a file (pyproject.toml says what they mean), in the order in which they run."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,9 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is fast first and what needs a server last; the order is otherwise kept."""
 
     def place(item: pytest.Item) -> int:
-        stem = item.path.stem
-        later = (stem in SLOW, stem in SLOWER, stem.startswith(LAST))
-        return max(number * flag for number, flag in enumerate(later, 1))
+        marks = {mark.name for mark in item.iter_markers()}
+        return max((n for n, name in enumerate(LATER, 1) if name in marks), default=0)
 
     items.sort(key=place)
 

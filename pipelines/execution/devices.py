@@ -7,7 +7,7 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,21 +23,41 @@ class Slot:
     threads: int
 
 
-def slots(devices: str | None = None, jobs: int | None = None) -> list[Slot]:
-    """Return the slots of this machine.
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def accelerators_here() -> list[str]:
+    """Return the torch names of this machine's accelerators."""
+    # Importing torch costs seconds; without a driver there is nothing to ask it.
+    if not Path("/dev/nvidiactl").exists():
+        return []
+    import torch
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+
+
+def slots(
+    devices: str | None = None,
+    jobs: int | None = None,
+    cores: Callable[[], int] = usable_cores,
+    accelerators: Callable[[], list[str]] = accelerators_here,
+) -> list[Slot]:
+    """Return the slots of a machine, of which `cores` and `accelerators` are asked.
 
     `devices` is ``"cpu"``, ``"cuda:0,cuda:1"`` or None for whatever is there; `jobs` is how many
     trainings share the processor (default 2 where there are two cores), each with its share of
     the threads. Raises InputError for a device that does not exist.
     """
-    names = _accelerators() if devices is None else [d.strip() for d in devices.split(",")]
+    names = accelerators() if devices is None else [d.strip() for d in devices.split(",")]
     if names and names != ["cpu"]:
-        _check(names)
-        return [Slot(name, name.replace(":", "-"), _cores() // len(names) or 1) for name in names]
-    count = min(2, _cores()) if jobs is None else jobs
+        _check(names, accelerators())
+        return [Slot(name, name.replace(":", "-"), cores() // len(names) or 1) for name in names]
+    count = min(2, cores()) if jobs is None else jobs
     if count < 1:
         raise InputError(f"--jobs {count} is no number of trainings at once; give 1 or more.")
-    threads = max(1, _cores() // count)
+    threads = max(1, cores() // count)
     return [Slot("cpu", f"cpu-{number}", threads) for number in range(count)]
 
 
@@ -69,21 +89,7 @@ def _lock_folder() -> Path:
     return folder
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _accelerators() -> list[str]:
-    # Importing torch costs seconds; without a driver there is nothing to ask it.
-    if not Path("/dev/nvidiactl").exists():
-        return []
-    import torch
-
-    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-
-
-def _check(names: list[str]) -> None:
-    available = _accelerators()
+def _check(names: list[str], available: list[str]) -> None:
     for name in names:
         if name not in available:
             have = ", ".join(available) or "none: only cpu"

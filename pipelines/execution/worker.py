@@ -1,8 +1,8 @@
 """One training = one subprocess: jobs come in on stdin, progress and results go out on stdout.
 
 The worker dies with its parent: a thread waits for the end of stdin, which comes when the parent
-ends for whatever reason, and then leaves at once. Everything that a library prints goes to the
-stage's log.
+ends for whatever reason, and then ends the worker at once, with whatever it has started.
+Everything that a library prints goes to the stage's log.
 """
 
 from __future__ import annotations
@@ -151,6 +151,9 @@ def main() -> None:
 def _watch(jobs: queue.Queue[dict[str, Any]]) -> None:
     for line in sys.stdin:
         jobs.put(json.loads(line))
+    # What a stage has started goes with it; only a process of its own session leads a group.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(0)
 
 

@@ -20,6 +20,8 @@ from detection.yolo import predict, read_checkpoint, train
 from fusion.errors import InputError
 from fusion.pairs import write_png
 
+pytestmark = pytest.mark.training
+
 CLASSES = ("square", "bar")
 SPLITS = {"train": [f"t{i}" for i in range(8)], "val": ["v0", "v1"], "test": ["s0", "s1"]}
 TINY = DetectorSettings(

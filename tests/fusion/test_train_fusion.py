@@ -17,6 +17,8 @@ from fusion.train import TrainResult, train
 from fusion.training.settings import TrainSettings
 from fusion.training_data import PairMemory
 
+pytestmark = pytest.mark.training
+
 TOY = '''"""Toy: one convolution and dropout, to train in no time.
 
 Paper: none

@@ -21,6 +21,8 @@ from segmentation.iou import evaluate
 from segmentation.settings import SegmenterSettings, learning_rate
 from segmentation.training import Epoch, SegmenterResult, train
 
+pytestmark = pytest.mark.training
+
 NAMES = ("sky", "bright", "red")
 TINY = SegmenterSettings(
     architecture="DeepLabV3Plus",

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS, RUN_SECONDS = 180.0, 480.0
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc"),
     pytest.mark.timeout(900),
 ]

@@ -33,7 +33,7 @@ METHODS = ["visible", "LKC-FUNet (tiny)"]
 DEADLINE_SECONDS = 240.0
 """For what is polled; only a machine that is much too busy comes near it."""
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from pipelines.cli import prefect_server as server
 from pipelines.cli.app import main
 from pipelines.execution.worker import StageFailed
 
+pytestmark = pytest.mark.process
+
 Write = Callable[..., Path]
 
 

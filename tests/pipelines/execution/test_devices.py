@@ -5,13 +5,14 @@ import os
 import signal
 import tempfile
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fusion.errors import InputError
-from pipelines.execution import devices
 from pipelines.execution.devices import Slot, lease, slots
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -25,37 +26,35 @@ def _own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # for the processes that are started
 
 
-@pytest.fixture
-def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_cores", lambda: 4)
-    monkeypatch.setattr(devices, "_accelerators", list)
+def without_accelerators(cores: int) -> Callable[..., list[Slot]]:
+    return partial(slots, cores=lambda: cores, accelerators=list)
 
 
-def test_trainings_share_the_processor(four_cores: None) -> None:
-    assert slots() == [Slot("cpu", "cpu-0", 2), Slot("cpu", "cpu-1", 2)]
-    assert slots("cpu", 3) == [Slot("cpu", f"cpu-{n}", 1) for n in range(3)]
-    assert slots(None, 1) == [Slot("cpu", "cpu-0", 4)]
+def test_trainings_share_the_processor() -> None:
+    made = without_accelerators(4)
+    assert made() == [Slot("cpu", "cpu-0", 2), Slot("cpu", "cpu-1", 2)]
+    assert made("cpu", 3) == [Slot("cpu", f"cpu-{n}", 1) for n in range(3)]
+    assert made(None, 1) == [Slot("cpu", "cpu-0", 4)]
 
 
-def test_accelerators_are_one_slot_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_cores", lambda: 16)
-    monkeypatch.setattr(devices, "_accelerators", lambda: ["cuda:0", "cuda:1"])
-    assert slots() == [Slot("cuda:0", "cuda-0", 8), Slot("cuda:1", "cuda-1", 8)]
-    assert slots("cuda:1") == [Slot("cuda:1", "cuda-1", 16)]
-    assert slots("cpu", 1) == [Slot("cpu", "cpu-0", 16)]
+def test_accelerators_are_one_slot_each() -> None:
+    made = partial(slots, cores=lambda: 16, accelerators=lambda: ["cuda:0", "cuda:1"])
+    assert made() == [Slot("cuda:0", "cuda-0", 8), Slot("cuda:1", "cuda-1", 8)]
+    assert made("cuda:1") == [Slot("cuda:1", "cuda-1", 16)]
+    assert made("cpu", 1) == [Slot("cpu", "cpu-0", 16)]
     with pytest.raises(InputError, match=r'no device "cuda:7" .*has cuda:0, cuda:1\); choose'):
-        slots("cuda:0, cuda:7")
+        made("cuda:0, cuda:7")
 
 
-def test_devices_that_are_not_there_are_told(four_cores: None) -> None:
+def test_devices_that_are_not_there_are_told() -> None:
     with pytest.raises(InputError, match=r'no device "cuda:0" .*none: only cpu'):
-        slots("cuda:0")
+        without_accelerators(4)("cuda:0")
 
 
 @pytest.mark.parametrize("jobs", [0, -1])
-def test_jobs_must_be_positive(four_cores: None, jobs: int) -> None:
+def test_jobs_must_be_positive(jobs: int) -> None:
     with pytest.raises(InputError, match=f"--jobs {jobs} is no number"):
-        slots(None, jobs)
+        without_accelerators(4)(None, jobs)
 
 
 def test_the_third_waits_until_a_slot_is_free() -> None:

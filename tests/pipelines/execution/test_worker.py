@@ -17,6 +17,8 @@ import pytest
 from fusion.errors import InputError
 from pipelines.execution.worker import LOG, StageFailed, Worker
 
+pytestmark = pytest.mark.process
+
 Start = Callable[..., Worker]
 Job = Callable[..., dict[str, Any]]
 
@@ -194,14 +196,14 @@ from pathlib import Path
 from pipelines.execution.worker import Worker
 
 def tell(own, child, remark):
-    print(own, flush=True)
+    print(own, child, flush=True)
 
 job = {"kind": "waits", "spec": {}, "inputs": {}, "local": {}}
 Worker("cpu", 1, 600.0).run(job, Path(sys.argv[1]), tell)
 """
 
 
-def test_the_worker_dies_with_its_killed_parent(start: Start, tmp_path: Path) -> None:
+def test_the_worker_and_what_it_started_die_with_its_parent(start: Start, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     script = tmp_path / "parent.py"
     script.write_text(textwrap.dedent(PARENT))
@@ -212,11 +214,13 @@ def test_the_worker_dies_with_its_killed_parent(start: Start, tmp_path: Path) ->
         env=environment,
     ) as parent:
         assert parent.stdout is not None
-        worker = int(parent.stdout.readline())
+        worker, child = map(int, parent.stdout.readline().split())
         assert alive(worker)
+        assert alive(child)
         parent.send_signal(signal.SIGKILL)
-    wait_for_end(worker)
-    assert not alive(worker)
+    for pid in (worker, child):
+        wait_for_end(pid)
+        assert not alive(pid)
 
 
 def test_a_folder_named_like_ours_where_the_user_stands_is_not_ours(

@@ -35,6 +35,8 @@ from pipelines.tasks import facts
 from pipelines.tasks.facts import Facts
 from pipelines.tasks.kinds import KINDS, Kind
 
+pytestmark = pytest.mark.process
+
 Write = Callable[..., Path]
 Change = Callable[[Path, dict[str, Any]], None]
 CHEAP = {"scenes", "split", "index", "check_method", "check_detector", "check_segmenter"}

@@ -45,6 +45,8 @@ from pipelines.views.robustness_picture import figure, write_robustness
 from pipelines.views.tracking.robustness import log_robustness
 from pipelines.views.tracking.tracker import Tracker
 
+pytestmark = pytest.mark.process
+
 Write = Callable[..., Path]
 PERTURB = {"shift": [4, 2], "infrared_noise": [20], "lost": ["infrared", "visible"]}
 

@@ -36,6 +36,8 @@ from pipelines.views.tracking.pyfunc import _load_pyfunc
 from pipelines.views.tracking.tracker import Tracker
 from segmentation.datasets import MSRS_CLASSES
 
+pytestmark = pytest.mark.process
+
 MODEL = "fuse-then-LKC-FUNet-tiny"
 IOU = dict.fromkeys(MSRS_CLASSES[1:], 0.5) | {"unlabelled": None}
 SEGMENTED = {"iou": IOU, "miou": 0.5, "miou_foreground": 0.5}

@@ -24,6 +24,8 @@ from pipelines.views.tracking.cells import CellRun
 from pipelines.views.tracking.metrics import metric_name, scores
 from pipelines.views.tracking.tracker import Tracker, tracking_uri
 
+pytestmark = pytest.mark.process
+
 AP = {"People": 0.5, "Car": 0.7, "Bus": None, "Lamp": 0.1, "Motorcycle": 0.2, "Truck": 0.3}
 DETECTION = {"AP50": AP, "AP": AP, "mAP50": 0.36, "mAP": 0.2}
 IOU = {"car stop": 0.25, "color cone": None}
