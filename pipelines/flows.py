@@ -35,10 +35,10 @@ from pipelines.planning.planner import make_plan
 from pipelines.results.robustness import robustness_tables, runnable
 from pipelines.results.tables import experiment_tables
 from pipelines.specs.dataset import TASKS, Task
-from pipelines.specs.loading import load_experiment
+from pipelines.specs.loading import load_experiment, words_of
 from pipelines.store.store import open_store
 from pipelines.views.formats import render
-from pipelines.views.report.writing import words_of, write_report
+from pipelines.views.report.page import write_report
 from pipelines.views.tracking.robustness import log_robustness
 from pipelines.views.tracking.tracker import Tracker
 

@@ -21,7 +21,7 @@ def report(options: argparse.Namespace) -> int:
     from pipelines.specs.dataset import TASKS
     from pipelines.specs.loading import load_experiment, parse_overrides
     from pipelines.store.store import open_store
-    from pipelines.views.report.writing import write_report
+    from pipelines.views.report.page import write_report
 
     spec = load_experiment(options.experiment, parse_overrides(options.set))
     store = open_store(options.store)

@@ -67,8 +67,8 @@ def _flow(name: str) -> Callable[..., str]:
 
 def _print_tables(options: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from pipelines.specs.dataset import TASKS
+    from pipelines.specs.loading import words_of
     from pipelines.views.pictures import gather_pictures
-    from pipelines.views.report.writing import words_of
 
     chosen = (TASK_OF[options.flow],) if options.flow in TASK_OF else TASKS
     plan, store = _plan(options, overrides, chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -93,6 +94,15 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
 
 
 S = TypeVar("S", bound=Spec)
+
+
+def words_of(experiment: str, overrides: Mapping[str, Any] | None) -> list[str]:
+    """Return an experiment and its overrides as the words of a command line."""
+    parts = [experiment]
+    for key, value in (overrides or {}).items():
+        text = yaml.safe_dump(value, default_flow_style=True, width=10**6).strip()
+        parts += ["--set", f"{key}={text.removesuffix('...').strip()}"]
+    return parts
 
 
 def validate(kind: type[S], data: dict[str, Any], path: Path) -> S:

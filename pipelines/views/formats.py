@@ -116,14 +116,21 @@ def comma_separated(table: Table) -> str:
 
     A field is empty where there is no number.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     suffixes = ("", " sd", " low", " high")
-    head = [f"{column}{suffix}" for column in table.columns for suffix in suffixes]
-    writer.writerow(["method", "kind", "seeds finished", "seeds wanted", *head])
-    for row in table.rows:
-        cells = [part for value in row.values for part in _numbers(value)]
-        writer.writerow([row.label.strip(), row.kind, row.finished, row.wanted, *cells])
+    columns = [f"{column}{suffix}" for column in table.columns for suffix in suffixes]
+    head = ["method", "kind", "seeds finished", "seeds wanted", *columns]
+    lines = [
+        [row.label.strip(), row.kind, str(row.finished), str(row.wanted)]
+        + [part for value in row.values for part in _numbers(value)]
+        for row in table.rows
+    ]
+    return plain_csv(head, lines)
+
+
+def plain_csv(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of words and numbers as CSV."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([head, *lines])
     return stream.getvalue()
 
 
@@ -141,12 +148,22 @@ def latex(table: Table) -> str:
         shown = shown.replace("±", r"$\pm$")
         return {1: rf"\textbf{{{shown}}}", 2: rf"\underline{{{shown}}}"}.get(rank or 0, shown)
 
-    lines = [f"% {line}" for line in (table.title, *_lines(table))]
-    lines += [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\hline"]
-    lines.append(" & ".join(["method", *map(_escape, table.columns)]) + r" \\ \hline")
-    for _, title, cells in shown(table, mark):
-        lines.append(" & ".join([_escape(title.strip()), *cells]) + r" \\")
-    return "\n".join([*lines, r"\hline", r"\end{tabular}"])
+    notes = [f"% {line}" for line in (table.title, *_lines(table))]
+    body = [[_escape(title.strip()), *cells] for _, title, cells in shown(table, mark)]
+    head = ["method", *map(_escape, table.columns)]
+    return "\n".join([*notes, _tabular("l" + "r" * len(table.columns), [head, *body])])
+
+
+def plain_latex(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of words and numbers as a tabular."""
+    return _tabular("l" * len(head), [[*map(_escape, line)] for line in (head, *lines)])
+
+
+def _tabular(columns: str, lines: Sequence[Sequence[str]]) -> str:
+    """Return a tabular of cells that are LaTeX already; the first line is its head."""
+    head, *body = (" & ".join(line) + r" \\" for line in lines)
+    ends = rf"\begin{{tabular}}{{{columns}}}", r"\hline", r"\hline", r"\end{tabular}"
+    return "\n".join([*ends[:2], rf"{head} \hline", *body, *ends[2:]])
 
 
 def _escape(name: str) -> str:

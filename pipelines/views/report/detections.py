@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -17,10 +17,7 @@ from detection.datasets import Box
 from detection.matching import Ranking, rankings
 from detection.pictures import match
 from detection.resampling import RECALLS
-from fusion.pairs import Image
-from pipelines.views.report.images import data_uri
-from pipelines.views.report.model import Line, Mark, Picture
-from pipelines.views.report.spread import PerImage
+from pipelines.views.report.model import Line, Mark, PerImage
 
 CONFIDENCE, ENOUGH = 0.25, 3
 """Boxes that are shown and counted, and how many objects an image worth showing has."""
@@ -116,43 +113,33 @@ def worth_showing(truth: Mapping[str, Sequence[Box]]) -> list[str]:
     return [name for name, boxes in truth.items() if len(boxes) >= ENOUGH] or list(truth)
 
 
-def truth_picture(
-    title: str, image: Image, boxes: Sequence[Box], classes: Sequence[str]
-) -> Picture:
-    """Return a source image with its objects."""
-    marks = [Mark("found", _rectangle(box), classes[box.label]) for box in boxes]
-    height, width = image.shape[:2]
-    return Picture(title, f"{len(boxes)} objects", data_uri(image), width, height, tuple(marks))
+def truth_marks(boxes: Sequence[Box], classes: Sequence[str]) -> tuple[Mark, ...]:
+    """Return an image's objects."""
+    return tuple(Mark("found", _rectangle(box), classes[box.label]) for box in boxes)
 
 
-def detected_picture(
-    title: str, image: Image | None, name: str, cell: Detected, classes: Sequence[str]
-) -> Picture:
-    """Return a method's image with its hits, false alarms and misses, or what is known of it."""
+def outcome(name: str, cell: Detected, classes: Sequence[str]) -> tuple[str, tuple[Mark, ...]]:
+    """Return in words how a cell did on one image, and its objects, hits and false alarms."""
     boxes, (shown, taken) = cell.truth[name], cell.outcomes[name]
     hits = sum(index is not None for index in taken)
     alarms = f"{len(shown) - hits} false alarm{'' if len(shown) - hits == 1 else 's'}"
-    remark = f"{hits} of {len(boxes)} found, {alarms}"
-    if image is None:
-        return Picture(title, remark, "", 4, 3)
-    height, width = image.shape[:2]
-    marks = _marks(boxes, shown, taken, classes)
-    return Picture(title, remark, data_uri(image), width, height, tuple(marks))
-
-
-def _marks(
-    boxes: Sequence[Box], shown: Sequence[Detection], taken: Sequence[int | None], classes: Any
-) -> list[Mark]:
-    marks = [
-        Mark("missed", _rectangle(box), f"{classes[box.label]}, missed")
+    objects = (
+        Mark("found", _rectangle(box), classes[box.label])
+        if index in taken
+        else Mark("missed", _rectangle(box), f"{classes[box.label]}, missed")
         for index, box in enumerate(boxes)
-        if index not in taken
-    ]
+    )
+    marks = (*objects, *_predictions(shown, taken, classes))
+    return f"{hits} of {len(boxes)} found, {alarms}", marks
+
+
+def _predictions(
+    shown: Sequence[Detection], taken: Sequence[int | None], classes: Sequence[str]
+) -> Iterator[Mark]:
     for item, index in zip(shown, taken, strict=True):
         x, y, width, height = item["bbox"]
-        told = f"{classes[item['category_id'] - 1]} {item['score']:.2f}"
-        marks.append(Mark("hit" if index is not None else "false", (x, y, width, height), told))
-    return marks
+        label = f"{classes[item['category_id'] - 1]} {item['score']:.2f}"
+        yield Mark("false" if index is None else "hit", (x, y, width, height), label)
 
 
 def _rectangle(box: Box) -> tuple[float, float, float, float]:

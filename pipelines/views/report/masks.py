@@ -9,13 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.pairs import Image
-from pipelines.views.report.images import data_uri
-from pipelines.views.report.model import Picture
-from pipelines.views.report.spread import PerImage
-from segmentation.datasets import Palette, read_mask
+from pipelines.views.report.model import PerImage
+from segmentation.datasets import Palette
 from segmentation.iou import Confusion, class_iou
-from segmentation.pictures import overlay
 
 PALETTE: Palette = (
     *((0, 0, 0), (255, 107, 107), (255, 221, 51), (0, 229, 255), (77, 150, 255)),
@@ -67,21 +63,6 @@ def summed(cells: Mapping[str, Sequence[Segmented]]) -> dict[str, Confusion]:
 def scores_of(cells: Mapping[str, Sequence[Segmented]]) -> dict[str, list[PerImage]]:
     """Return by method the mIoU of each image, a mapping a seed."""
     return {method: [cell.miou for cell in seeds] for method, seeds in cells.items()}
-
-
-def source_picture(title: str, image: Image) -> Picture:
-    """Return a source image as it is."""
-    height, width = image.shape[:2]
-    return Picture(title, "", data_uri(image), width, height)
-
-
-def masked_picture(title: str, remark: str, image: Image | None, mask: Path) -> Picture:
-    """Return an image with a mask's colours over it, or what is known where a file is gone."""
-    if image is None or not mask.is_file():
-        return Picture(title, remark, "", 4, 3)
-    height, width = image.shape[:2]
-    ids = read_mask(mask, len(PALETTE), size=(width, height))
-    return Picture(title, remark, data_uri(overlay(image, ids, PALETTE)), width, height)
 
 
 def class_colours(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:

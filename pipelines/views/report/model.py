@@ -12,6 +12,9 @@ from pipelines.results.values import Table
 from segmentation.iou import Confusion
 
 MarkKind = Literal["hit", "false", "found", "missed"]
+Side = Literal["truth", "prediction"]
+PerImage = Mapping[str, float]
+"""A score by the name of a test image."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,26 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Box:
+    """How boxes of one kind are drawn, what they are called, and whose word they are."""
+
+    name: str
+    side: Side
+    colour: str
+    width: float
+    dash: str | None = None
+
+
+BOXES: dict[MarkKind, Box] = {
+    "found": Box("object (ground truth)", "truth", "#ffffff", 1.4),
+    "missed": Box("object missed", "truth", "#ffd60a", 2.2, "5 4"),
+    "false": Box("false alarm", "prediction", "#ff2d95", 2.0),
+    "hit": Box("right detection", "prediction", "#00e5ff", 2.0),
+}
+"""In the order in which they are drawn."""
+
+
+@dataclass(frozen=True)
 class Mark:
     """A box on a picture, in the picture's own pixels."""
 
@@ -34,10 +57,19 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One image of a strip: a data URI of a picture of ``width x height``, and what is drawn on it.
+class Layer:
+    """A transparent picture over another one: a mask of the ground truth or of a prediction."""
 
-    `uri` is empty where the store no longer holds the image; `remark` is what came out on it.
+    side: Side
+    uri: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a strip: a data URI of a picture of ``width x height``, and what lies over it.
+
+    `uri` is empty where the store no longer holds the image; `remark` is what came out on it;
+    `method` is the row whose result it is, None for a source and for the ground truth.
     """
 
     title: str
@@ -46,15 +78,21 @@ class Picture:
     width: int
     height: int
     marks: tuple[Mark, ...] = ()
+    layer: Layer | None = None
+    method: str | None = None
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A test image on which methods differ: the sources, then every method."""
+    """A test image on which methods differ: the sources, then every method.
+
+    `outline` is a transparent picture of the true mask's borders, to be laid over any of them.
+    """
 
     name: str
     remark: str
     pictures: tuple[Picture, ...]
+    outline: str = ""
 
 
 @dataclass(frozen=True)

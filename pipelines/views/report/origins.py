@@ -13,6 +13,11 @@ from pipelines.specs.method import MethodSpec
 from pipelines.store.store import Store
 from pipelines.views.report.model import CellRecord
 
+COLUMNS = (
+    *("task", "method", "seed", "score", "stage", "commit", "on", "software", "seconds"),
+    *("weights", "made by"),
+)
+"""What a line of the page's last table holds."""
 COMMANDS = {"detection": "detect", "segmentation": "segment", "scoring": "score"}
 
 
@@ -85,3 +90,37 @@ def _weights(cell: Cell, store: Store) -> str:
         return "-"
     manifest = store.manifest(training)
     return "removed" if manifest is None else str(manifest["digest"])[:16]
+
+
+Versions = tuple[tuple[str, str], ...]
+"""Packages and their versions, by name."""
+
+
+def software(cells: Sequence[CellRecord]) -> dict[Versions, str]:
+    """Return a letter for each distinct set of versions, in the order of its first cell."""
+    sets: dict[Versions, str] = {}
+    for cell in cells:
+        if cell.versions:
+            sets.setdefault(_key(cell.versions), _letters(len(sets)))
+    return sets
+
+
+def rows(cells: Sequence[CellRecord]) -> list[list[str]]:
+    """Return each cell's line of `COLUMNS`."""
+    sets = software(cells)
+    return [_row(cell, sets) for cell in cells]
+
+
+def _row(cell: CellRecord, sets: Mapping[Versions, str]) -> list[str]:
+    letter = sets[_key(cell.versions)] if cell.versions else ""
+    facts = {"score": "not finished", "software": letter, **cell.facts}
+    return [facts.get(name, "") for name in COLUMNS]
+
+
+def _key(versions: Mapping[str, str]) -> Versions:
+    return tuple(sorted(versions.items()))
+
+
+def _letters(number: int) -> str:
+    first, second = divmod(number, 26)
+    return (chr(64 + first) if first else "") + chr(65 + second)

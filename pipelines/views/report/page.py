@@ -1,85 +1,161 @@
-"""The whole page: headline, sections, and everything that they need, in one file."""
+"""The whole page, one HTML file: templates filled with a report, escaped as they are filled."""
 
 from __future__ import annotations
 
-from pipelines.results.evidence import listed
-from pipelines.views.report.html import Child, Html, raw, tag
-from pipelines.views.report.model import Report
-from pipelines.views.report.palette import looks
-from pipelines.views.report.section import Section
-from pipelines.views.report.sections import SECTIONS
-from pipelines.views.report.sentences import finding, heading, unfinished, unsupported
-from pipelines.views.report.styles import SCRIPT, STYLE
+import base64
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""Tells browsers what holds anyhow: nothing is fetched from anywhere."""
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipelines.execution.progress import Screen
+from pipelines.planning.plan import Plan
+from pipelines.results.agreement import Evidence, agreements, gather
+from pipelines.results.evidence import listed
+from pipelines.results.robustness import HEADLINES
+from pipelines.results.values import Row, Table
+from pipelines.specs.dataset import TASKS
+from pipelines.store.store import Store
+from pipelines.views import formats
+from pipelines.views.report import figures, origins, sentences
+from pipelines.views.report.content import collect
+from pipelines.views.report.model import BOXES, Report, Strip, TaskReport
+from pipelines.views.report.palette import looks
+
+TEMPLATES = Path(__file__).with_name("templates")
+POLICY = (
+    "default-src 'none'; img-src data:; style-src '{style}'; script-src '{script}'; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""Tells browsers what holds anyhow: nothing is fetched from anywhere, and no text can run."""
+ROW = 6
+"""Pictures beside each other at most, on a screen that is wide enough."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: the anchor that the contents lead to, its heading, and its template."""
+
+    anchor: str
+    title: str
+    template: str
+    part: TaskReport | None = None
+
+
+def write_report(
+    plan: Plan, store: Store, words: Sequence[str], screen: Screen, path: Path | None = None
+) -> Path:
+    """Write the page of whatever is finished, and return where: NAME.html in the store.
+
+    `words` name the experiment on a command line.
+    """
+    path = path or store.root / "reports" / f"{plan.experiment.name}.html"
+    path.parent.mkdir(exist_ok=True)
+    with screen.step("comparing methods over resampled test images") as progress:
+        progress(0, 1, "")
+        evidence = gather(plan, store, TASKS)
+    with screen.step("reading results and drawing") as progress:
+        text = page(collect(plan, store, evidence, agreements(evidence), words, progress))
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def page(report: Report) -> str:
     """Return the report as one HTML document, a function of its data alone."""
-    styles = looks(report.methods)
-    sections = [section for build in SECTIONS for section in build(report, styles)]
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("title", f"{report.name}: which fusion method helps?"),
-        tag("style", raw(STYLE)),
-    )
-    body = tag("body", *_top(report), _contents(sections), *map(_section, sections), _script())
-    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
-
-
-def _script() -> Html:
-    return tag("script", raw(SCRIPT))
-
-
-def _top(report: Report) -> list[Html]:
-    return [
-        tag("h1", f"{report.name}: which fusion method helps?"),
-        tag("p", _facts(report), class_="facts"),
-        *_warning(report),
-        tag("ul", *_findings(report), class_="findings"),
-        _limits(report),
-    ]
-
-
-def _facts(report: Report) -> str:
-    seeds = f"{len(report.seeds)} seed{'s' if report.seeds[1:] else ''}"
-    images = listed(
-        [f"{part.images} test images for {part.evidence.table.name}" for part in report.tasks]
-    )
-    finished = sum(cell.finished for cell in report.cells)
-    when = f"Results of {report.days}; page" if report.days else "Page"
+    style, script = (_own(name) for name in ("style.css", "page.js"))
     return (
-        f"{len(report.methods)} methods, {seeds} ({', '.join(map(str, report.seeds))}), {images}; "
-        f"{finished} of {len(report.cells) + len(report.blocked)} cells finished. "
-        f"{when} made on {report.made}."
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            looks=looks(report.methods),
+            sections=list(_sections(report)),
+            style=style,
+            script=script,
+            policy=POLICY.format(style=_digest(style), script=_digest(script)),
+        )
     )
 
 
-def _warning(report: Report) -> list[Html]:
-    lacking = unfinished(report)
-    return [tag("p", f"Unfinished: {lacking}", class_="warn")] if lacking else []
+def _sections(report: Report) -> Iterator[Section]:
+    """Yield the sections in their order; further ones are a template and a line here."""
+    for part in report.tasks:
+        table = part.evidence.table
+        yield Section(table.name, sentences.heading(report, table), "task.html.j2", part)
+    if report.robustness:
+        yield Section("robustness", "When the pairs are disturbed", "robustness.html.j2")
+    if any(part.evidence.table.task != "scoring" for part in report.tasks):
+        yield Section("images", "Where the methods differ most", "examples.html.j2")
+    yield Section("speed", "Speed and accuracy", "speed.html.j2")
+    yield Section("agreement", "Do the orders agree?", "agreement.html.j2")
+    yield Section("training", "Training curves", "training.html.j2")
+    yield Section("provenance", "Where every number comes from", "provenance.html.j2")
 
 
-def _findings(report: Report) -> list[Html]:
-    return [
-        tag("li", finding(part.evidence), tag("span", heading(report, part.evidence)))
-        for part in report.tasks
-    ]
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {
+        "boxes": BOXES,
+        "figures": figures,
+        "formats": formats,
+        "headlines": HEADLINES,
+        "listed": listed,
+        "origins": origins,
+        "sentences": sentences,
+        "across": _across,
+        "grouped": _grouped,
+        "notes": _notes,
+        "score": _score,
+    }
+    made.filters["short"] = _short
+    return made
 
 
-def _limits(report: Report) -> Html:
-    lines = tag("ul", *(tag("li", text) for text in unsupported(report)))
-    return tag("div", tag("h3", "What these data do not support"), lines, class_="limits")
+def _own(name: str) -> Markup:
+    """Return the text of our style sheet or script, the only text that is not escaped."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def _contents(sections: list[Section]) -> Html:
-    links = (tag("a", section.title, href=f"#{section.anchor}") for section in sections)
-    return tag("nav", *links, aria_label="Contents")
+def _digest(text: str) -> str:
+    """Return the source of a content policy that allows this text inline, and no other."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
-def _section(section: Section) -> Child:
-    return tag("section", tag("h2", section.title, id=section.anchor), *section.body)
+def _grouped(table: Table) -> list[list[Row]]:
+    """Return each of our rows with those that belong to it beneath, the paper's and differences."""
+    groups: list[list[Row]] = []
+    for row in table.rows:
+        if row.kind == "ours":
+            groups.append([])
+        groups[-1].append(row)
+    return groups
+
+
+def _score(table: Table, row: Row, column: int) -> str:
+    return formats.cell(table, row, column, lambda text, _rank: text)
+
+
+def _notes(evidence: Evidence) -> list[str]:
+    return list(dict.fromkeys((*evidence.table.notes, *evidence.notes)))
+
+
+def _across(strip: Strip) -> int:
+    """Return how many pictures stand beside each other, so that rows are of about equal length."""
+    number = len(strip.pictures)
+    return math.ceil(number / math.ceil(number / ROW))
+
+
+def _short(coordinate: float) -> str:
+    """Return a coordinate to a tenth of a pixel."""
+    return f"{coordinate:.1f}".removesuffix(".0")

@@ -1,57 +1,16 @@
-"""What each method loses on disturbed test pairs: a panel per kind, and the table behind it."""
+"""What each method loses on disturbed test pairs: a panel per kind."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fusion.perturb import KINDS, Kind
-from pipelines.results.agreement import Evidence
-from pipelines.results.robustness import CLEAN, HEADLINES, Curve
+from fusion.perturb import Kind
+from pipelines.results.robustness import Curve
 from pipelines.specs.perturbation import WORDS
 from pipelines.views.report.curves import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, frame
-from pipelines.views.report.html import Child, Html, tag
-from pipelines.views.report.model import Report, Robustness
+from pipelines.views.report.html import Html
 from pipelines.views.report.palette import Looks
-from pipelines.views.report.section import Section
 from pipelines.views.report.svg import Scale, figure, line, marker, polyline
-from pipelines.views.report.table import legend, table
-
-TITLE = "When the pairs are disturbed"
-READ = (
-    "{headline} in percent against the strength of the disturbance; at the left the clean pairs. "
-    "The networks never saw a disturbed pair. A flat line is a method that does not mind, or one "
-    "that does not look at the disturbed image. {spread}Points are missing where they are not "
-    "finished."
-)
-SPREAD = "Upright lines: one standard deviation over seeds. "
-
-
-def robustness(report: Report, looks: Looks) -> list[Section]:
-    """Return curves and table of every task that was disturbed; nothing where none was."""
-    body: list[Child] = []
-    for one in report.robustness:
-        headline = HEADLINES[one.table.task][0]
-        several = any(sd is not None for curve in one.curves for sd in curve.sd)
-        words = READ.format(headline=headline, spread=SPREAD if several else "")
-        panels = [panel(kind, one.curves, looks) for kind in _kinds(one)]
-        methods = list(dict.fromkeys(curve.method for curve in one.curves))
-        bare = Evidence(one.table, CLEAN, None, (), (), {}, ())
-        body += [
-            tag("h3", _heading(one.table.title.removeprefix(f"{report.name}: "))),
-            tag("p", words, class_="caption"),
-            legend(methods, looks),
-            tag("div", *panels, class_="grid"),
-            table(bare, looks),
-        ]
-    return [Section("robustness", TITLE, body)] if body else []
-
-
-def _heading(title: str) -> str:
-    return title[:1].upper() + title[1:]
-
-
-def _kinds(one: Robustness) -> list[Kind]:
-    return [kind for kind in KINDS if any(curve.kind == kind for curve in one.curves)]
 
 
 def panel(kind: Kind, curves: Sequence[Curve], looks: Looks) -> Html:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pipelines.results.agreement import Evidence
 from pipelines.results.evidence import ALPHA, listed
 from pipelines.results.rows import ONE_TRAINING
-from pipelines.results.values import Row, Value
-from pipelines.views.report.model import Report
+from pipelines.results.values import Row, Table, Value
+from pipelines.views.report.model import Report, Speed, TaskReport
 
 BEYOND = (
     "How the methods would do on other scenes, with other networks or other budgets: only these "
@@ -16,10 +16,53 @@ BEYOND = (
 )
 
 
-def heading(report: Report, evidence: Evidence) -> str:
+def heading(report: Report, table: Table) -> str:
     """Return a table's title without the experiment's name, which the page has on top."""
-    title = evidence.table.title.removeprefix(f"{report.name}: ")
+    title = table.title.removeprefix(f"{report.name}: ")
     return title[:1].upper() + title[1:]
+
+
+def facts(report: Report) -> str:
+    """Return what was run, how far it is, and when."""
+    seeds = f"{len(report.seeds)} seed{'s' if report.seeds[1:] else ''}"
+    images = listed(
+        [f"{part.images} test images for {part.evidence.table.name}" for part in report.tasks]
+    )
+    finished = sum(cell.finished for cell in report.cells)
+    when = f"Results of {report.days}; page" if report.days else "Page"
+    return (
+        f"{len(report.methods)} methods, {seeds} ({', '.join(map(str, report.seeds))}), {images}; "
+        f"{finished} of {len(report.cells) + len(report.blocked)} cells finished. "
+        f"{when} made on {report.made}."
+    )
+
+
+def counts(part: TaskReport) -> str:
+    """Return how many images, methods and finished cells are behind a table."""
+    rows = [row for row in part.evidence.table.rows if row.kind == "ours"]
+    done = sum(row.finished for row in rows)
+    images = f"{part.images} test images" if part.images else "No test images scored yet"
+    return f"{images}; {len(rows)} methods; {done} of {sum(r.wanted for r in rows)} cells finished."
+
+
+def measured_on(speeds: Sequence[Speed]) -> str:
+    """Return on what the methods' seconds were measured."""
+    devices: dict[str, list[str]] = {}
+    for one in speeds:
+        devices.setdefault(one.device, []).append(one.method)
+    if len(devices) == 1:
+        return f"Measured on {next(iter(devices))}."
+    parts = [f"{listed(methods)} on {device}" for device, methods in devices.items()]
+    return f"Measured on different devices, which must not be compared: {'; '.join(parts)}."
+
+
+def orders(report: Report) -> list[list[str]]:
+    """Return a line of words and numbers for each two orders that are compared."""
+    lines = []
+    for one in report.agreements:
+        titles = (t.replace(f"{report.name}: ", "", 1) for t in (one.first, one.second))
+        lines.append([*titles, f"{one.tau:+.2f}", f"{one.p:.3f}", str(one.methods)])
+    return lines
 
 
 def finding(evidence: Evidence) -> str:
@@ -99,7 +142,7 @@ def unsupported(report: Report) -> list[str]:
     for part in report.tasks:
         evidence = part.evidence
         level = [name for name in evidence.level_with_best if name != evidence.best]
-        where = f"in {evidence.headline} ({heading(report, evidence)})"
+        where = f"in {evidence.headline} ({heading(report, evidence.table)})"
         if level:
             found.append(f"That {evidence.best} is better than {listed(level)} {where}.")
         found += _sources(report, evidence, where)

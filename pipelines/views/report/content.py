@@ -17,10 +17,10 @@ from pipelines.results.robustness import curves, robustness_tables
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.store import Store
 from pipelines.views.report import detections, masks
+from pipelines.views.report.examples import Images, detection_strips, segmentation_strips
 from pipelines.views.report.losses import training_curves
 from pipelines.views.report.model import Report, Robustness, Speed, TaskReport
 from pipelines.views.report.origins import processor, records
-from pipelines.views.report.strips import Images, detection_strips, segmentation_strips
 
 T = TypeVar("T")
 UNREADABLE = (OSError, ValueError, KeyError, BadZipFile)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import TypeAlias
 
 from fusion.pairs import read_rgb
 from pipelines.datasets.dataset import Dataset
 from pipelines.views.report import detections, masks
 from pipelines.views.report.detections import CONFIDENCE, ENOUGH, Detected
-from pipelines.views.report.images import read_if_there
-from pipelines.views.report.masks import Segmented
-from pipelines.views.report.model import Picture, Strip
-from pipelines.views.report.spread import PerImage, mean_over_seeds, most_different
+from pipelines.views.report.images import image_uri, mask_uri, outline_uri
+from pipelines.views.report.masks import PALETTE, Segmented
+from pipelines.views.report.model import Layer, Mark, PerImage, Picture, Side, Strip
+from segmentation.datasets import read_mask
 
 Images: TypeAlias = Mapping[tuple[str, int], Path]
 """The folder of fused images by row and seed."""
 
 Found: TypeAlias = tuple[tuple[Strip, ...], tuple[str, ...]]
 """Strips, and how they were chosen."""
+
+SHOWN = 3
 
 CHOICE = (
     "Chosen because the methods differ most on them, so they are not typical: of each third of the "
@@ -56,12 +59,12 @@ def segmentation_strips(
     score = "mIoU over the classes of its true mask (mean over seeds)"
     notes = _notes(score, "", [seeds[0].seed for seeds in cells.values()])
     names = next(iter(cells.values()))[0].names
-    strips = [
-        Strip(
-            name, f"standard deviation of mIoU {spread:.2f}", _masked(name, cells, dataset, images)
-        )
-        for name, spread in _chosen(masks.scores_of(cells), names)
-    ]
+    strips = []
+    for name, spread in _chosen(masks.scores_of(cells), names):
+        remark = f"standard deviation of mIoU {spread:.2f}"
+        pictures = _masked(name, cells, dataset, images)
+        truth = read_mask(dataset.labels[name], len(PALETTE))
+        strips.append(Strip(name, remark, pictures, outline_uri(truth, PALETTE)))
     return tuple(strips), notes
 
 
@@ -69,6 +72,31 @@ def _chosen(
     scores: Mapping[str, Sequence[PerImage]], allowed: Sequence[str]
 ) -> list[tuple[str, float]]:
     return most_different([mean_over_seeds(seeds) for seeds in scores.values()], allowed)
+
+
+def mean_over_seeds(seeds: Sequence[PerImage]) -> dict[str, float]:
+    """Return each image's mean over a method's seeds, for images that all of them have."""
+    names = set(seeds[0]).intersection(*seeds[1:]) if seeds else set()
+    return {name: fmean(scores[name] for scores in seeds) for name in sorted(names)}
+
+
+def most_different(scores: Sequence[PerImage], allowed: Sequence[str]) -> list[tuple[str, float]]:
+    """Return up to `SHOWN` images with the standard deviation of their score between methods.
+
+    One from each third of `allowed`, in the order of their names: neighbours are often frames of
+    one scene. None where fewer than two methods have scores, or where all agree.
+    """
+    if len(scores) < 2:
+        return []
+    names = sorted(set(allowed).intersection(*scores))
+    size = max(1, -(-len(names) // SHOWN))
+    chosen = []
+    for start in range(0, len(names), size):
+        spreads = {n: pstdev(of[n] for of in scores) for n in names[start : start + size]}
+        name = max(spreads, key=lambda n: spreads[n])
+        if spreads[name] > 0:
+            chosen.append((name, spreads[name]))
+    return chosen
 
 
 def _notes(score: str, among: str, seeds: Sequence[int]) -> tuple[str, ...]:
@@ -81,13 +109,15 @@ def _boxed(
 ) -> tuple[Picture, ...]:
     pair, classes = dataset.pairs[name], dataset.spec.classes
     boxes = next(iter(cells.values()))[0].truth[name]
+    objects, marks = f"{len(boxes)} objects", detections.truth_marks(boxes, classes)
     pictures = [
-        detections.truth_picture(f"{title} image", read_rgb(path), boxes, classes)
+        _picture(f"{title} image", objects, path, marks)
         for title, path in (("infrared", pair.infrared), ("visible", pair.visible))
     ]
     for row, seeds in cells.items():
-        image = read_if_there(images[row, seeds[0].seed] / f"{name}.png")
-        pictures.append(detections.detected_picture(row, image, name, seeds[0], classes))
+        remark, marks = detections.outcome(name, seeds[0], classes)
+        path = images[row, seeds[0].seed] / f"{name}.png"
+        pictures.append(_picture(row, remark, path, marks, method=row))
     return tuple(pictures)
 
 
@@ -95,15 +125,36 @@ def _masked(
     name: str, cells: Mapping[str, Sequence[Segmented]], dataset: Dataset, images: Images
 ) -> tuple[Picture, ...]:
     pair = dataset.pairs[name]
-    infrared, visible = read_rgb(pair.infrared), read_rgb(pair.visible)
     pictures = [
-        masks.source_picture("infrared image", infrared),
-        masks.source_picture("visible image", visible),
-        masks.masked_picture("ground truth", "", visible, dataset.labels[name]),
+        _picture("infrared image", "", pair.infrared),
+        _picture("visible image", "", pair.visible),
+        _picture("ground truth", "", pair.visible, side="truth", mask=dataset.labels[name]),
     ]
     for row, seeds in cells.items():
-        image = read_if_there(images[row, seeds[0].seed] / f"{name}.png")
         remark = f"mIoU {100 * seeds[0].miou[name]:.1f}"
+        path = images[row, seeds[0].seed] / f"{name}.png"
         mask = seeds[0].folder / "masks" / f"{name}.png"
-        pictures.append(masks.masked_picture(row, remark, image, mask))
+        pictures.append(_picture(row, remark, path, mask=mask, method=row))
     return tuple(pictures)
+
+
+def _picture(
+    title: str,
+    remark: str,
+    path: Path,
+    marks: tuple[Mark, ...] = (),
+    *,
+    side: Side = "prediction",
+    mask: Path | None = None,
+    method: str | None = None,
+) -> Picture:
+    """Return an image with what lies over it, or what is known where somebody removed a file."""
+    if not all(file.is_file() for file in (path, mask or path)):
+        return Picture(title, remark, "", 4, 3, method=method)
+    image = read_rgb(path)
+    height, width = image.shape[:2]
+    layer = None
+    if mask is not None:
+        ids = read_mask(mask, len(PALETTE), size=(width, height))
+        layer = Layer(side, mask_uri(ids, PALETTE))
+    return Picture(title, remark, image_uri(image), width, height, marks, layer, method)

@@ -1,0 +1,125 @@
+"""The figures of a report, drawn: which there are, and of what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from fusion.perturb import KINDS
+from pipelines.results.agreement import Difference, Evidence
+from pipelines.results.values import Table
+from pipelines.views.report.bars import class_bars, rank_matrix
+from pipelines.views.report.confusion import confusion_figure
+from pipelines.views.report.curves import loss_figures, precision_recall_figure
+from pipelines.views.report.forest import forest
+from pipelines.views.report.model import Line, Report, Robustness, TaskReport
+from pipelines.views.report.palette import Looks
+from pipelines.views.report.robustness import panel
+from pipelines.views.report.scatter import Point, pareto, scatter
+from pipelines.views.report.sentences import heading, headline_value, measured_on
+from pipelines.views.report.svg import figure, line, marker
+
+Named = dict[str, Markup]
+"""Figures by what they show: a method, a class."""
+
+
+def swatch(method: str, looks: Looks) -> Markup:
+    """Return a method's colour, dashes and marker, as small as a letter."""
+    look = looks[method]
+    stroke = line(
+        0, 8, 28, 8, stroke=look.colour, stroke_width=2.4, stroke_dasharray=look.dash or None
+    )
+    return Markup(figure(28, 16, method, stroke, marker(14, 8, look)))
+
+
+def differences(evidence: Evidence, looks: Looks) -> list[tuple[str, Markup]]:
+    """Return column and figure: of the headline, or of all columns where it has none."""
+    defined = [d for d in evidence.differences if math.isfinite(d.mean + d.low + d.high)]
+    known = [d for d in defined if d.column == evidence.headline]
+    groups: dict[tuple[str, str], list[Difference]] = {}
+    for one in known or defined:
+        if one.method != one.reference:
+            groups.setdefault((one.column, one.reference), []).append(one)
+    table = evidence.table
+    return [
+        (column, Markup(forest(group, looks, table.digits, column in table.lower)))
+        for (column, _), group in groups.items()
+    ]
+
+
+def by_column(table: Table, looks: Looks) -> list[Markup]:
+    """Return bars for each column in which a method has a value."""
+    drawn = (class_bars(table, column, looks) for column in range(len(table.columns)))
+    return [Markup(bars) for bars in drawn if bars is not None]
+
+
+def places(evidence: Evidence) -> Markup:
+    """Return how often each method takes each place."""
+    return Markup(rank_matrix(evidence.ranks))
+
+
+def precision_recall(part: TaskReport, looks: Looks) -> list[Markup]:
+    """Return a figure for each class."""
+    return [Markup(precision_recall_figure(n, of, looks)) for n, of in part.curves.items()]
+
+
+def confusions(part: TaskReport) -> Named:
+    """Return each method's confusion matrix."""
+    return {
+        method: Markup(confusion_figure(method, matrix, part.classes))
+        for method, matrix in part.confusions.items()
+    }
+
+
+def disturbed(part: Robustness, looks: Looks) -> list[Markup]:
+    """Return a panel for each kind of disturbance."""
+    kinds = [kind for kind in KINDS if any(curve.kind == kind for curve in part.curves)]
+    return [Markup(panel(kind, part.curves, looks)) for kind in kinds]
+
+
+def losses(lines: Sequence[Line], looks: Looks, name: str) -> Named:
+    """Return each method's training curves on common axes."""
+    methods = dict.fromkeys(line.method for line in lines)
+    panels = loss_figures(lines, looks, name)
+    return {method: Markup(drawn) for method, drawn in zip(methods, panels, strict=False)}
+
+
+@dataclass(frozen=True)
+class SpeedFigure:
+    """One task's speed against accuracy; `front` are the methods that nothing beats in both."""
+
+    title: str
+    measured: str
+    lower: bool
+    front: list[str]
+    drawn: Markup
+
+
+def speeds(report: Report, looks: Looks) -> list[SpeedFigure]:
+    """Return a figure for each task in which a method has both a speed and a score."""
+    known = [(part, points) for part in report.tasks if (points := _points(part))]
+    return [_speed(report, part, points, looks) for part, points in known]
+
+
+def _speed(report: Report, part: TaskReport, points: Sequence[Point], looks: Looks) -> SpeedFigure:
+    evidence = part.evidence
+    lower = evidence.headline in evidence.table.lower
+    return SpeedFigure(
+        heading(report, evidence.table),
+        measured_on(part.speeds),
+        lower,
+        [point.method for point in pareto(points, lower)],
+        Markup(scatter(points, evidence.headline, looks, lower)),
+    )
+
+
+def _points(part: TaskReport) -> list[Point]:
+    found = []
+    for one in part.speeds:
+        value = headline_value(part.evidence, one.method)
+        if value is not None and one.seconds > 0:
+            found.append(Point(one.method, one.seconds, value.mean, value.ci95))
+    return found
