@@ -19,6 +19,7 @@ from typing import Any
 
 import cv2
 import pytest
+from stand_ins import no_report
 
 from pipelines.cli.app import main
 from pipelines.execution.runner import Step, make_step
@@ -94,7 +95,7 @@ def digests(store: Path, kind: str) -> dict[str, str]:
 
 def plan_of(store: Path) -> tuple[Plan, Store]:
     opened = open_store(store)
-    plan = make_plan(load_experiment("smoke"), opened, TASKS, lambda _title: lambda *_: None)
+    plan = make_plan(load_experiment("smoke"), opened, TASKS, no_report)
     return plan, opened
 
 

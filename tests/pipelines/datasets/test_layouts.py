@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from stand_ins import no_report
 
 from detection.datasets import M3FD_CLASSES, coco_ground_truth
 from fusion.errors import InputError
@@ -105,9 +106,7 @@ def test_a_new_layout_is_one_file(
     detection = {"dataset": data, "model": "yolov5n", "image_size": 96, "epochs": 1}
     path = write_experiment(detection=detection, segmentation=None)
     opened = Store(session_store)
-    plan = make_plan(
-        load_experiment(str(path)), opened, TASKS, lambda _: lambda *_: None, shared_worker.start
-    )
+    plan = make_plan(load_experiment(str(path)), opened, TASKS, no_report, shared_worker.start)
     assert (plan.blocked, len(plan.cells)) == ((), 1)
     index = plan.cells[0].result.inputs["index"]
     found = json.loads((opened.directory(index) / "index.json").read_text())

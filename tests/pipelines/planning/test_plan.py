@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,16 +13,14 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from stand_ins import no_report, start_checker
 
 from fusion import registry
 from fusion.errors import InputError
 from fusion.pairs import write_png
 from pipelines.cli import app as cli
-from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.inspection import inspect
-from pipelines.execution import runner
 from pipelines.execution.devices import Slot
-from pipelines.execution.job import Job
+from pipelines.execution.job import Job, Report
 from pipelines.execution.runner import Step, make_here, make_step
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import Planner, make_plan
@@ -30,7 +29,7 @@ from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.method import MethodSpec
 from pipelines.store.digests import code_digest
-from pipelines.store.store import Stage, Store
+from pipelines.store.store import Busy, Stage, Store
 from pipelines.tasks import facts
 from pipelines.tasks.facts import Facts
 from pipelines.tasks.kinds import KINDS, Kind
@@ -40,10 +39,6 @@ pytestmark = pytest.mark.process
 Write = Callable[..., Path]
 Change = Callable[[Path, dict[str, Any]], None]
 CHEAP = {"scenes", "split", "index", "check_method", "check_detector", "check_segmenter"}
-
-
-def no_report(title: str) -> Callable[[int, int, str], None]:
-    return lambda done, total, remark: None
 
 
 def first(folder: Path) -> Path:
@@ -325,18 +320,17 @@ def test_more_cells_look_up_no_more_facts(
 
 
 def test_a_bad_dataset_is_looked_through_once(
-    plan: Callable[..., Plan], scenes: Path, monkeypatch: pytest.MonkeyPatch
+    write_experiment: Write, scenes: Path, session_store: Path
 ) -> None:
     first(scenes / "m3fd" / "Vis").write_bytes(b"no image")
     looks: list[str] = []
 
-    def counted(dataset: Dataset, progress: Any = None) -> Any:
-        looks.append(dataset.spec.name)
-        return inspect(dataset, progress)
+    def counted(title: str) -> Report:
+        return lambda done, total, remark: looks.append(f"{title}: {done}")
 
-    monkeypatch.setattr("pipelines.datasets.inspection.inspect", counted)
-    made = plan(root=scenes, seeds=[0, 1, 2], segmentation=None)
-    assert looks == ["boxes"]
+    spec = load_experiment(str(write_experiment(scenes, seeds=[0, 1, 2], segmentation=None)))
+    made = make_plan(spec, Store(session_store), TASKS, counted, start_checker)
+    assert looks == [f"checking boxes: {number}" for number in range(1, 13)]
     assert len(made.blocked) == 3
     (why,) = {why for _, why in made.blocked}
     assert "cannot be read as an image" in why
@@ -520,15 +514,22 @@ def test_a_resumable_stage_finds_what_it_left(fake: Callable[..., Stage], tmp_pa
 
 
 def test_who_comes_second_waits_and_takes_the_result(
-    fake: Callable[..., Stage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: Callable[..., Stage], tmp_path: Path
 ) -> None:
-    store, calls = Store(tmp_path), []
+    calls: list[str] = []
     begun, waiting = threading.Event(), threading.Event()
-    clock = runner.time.monotonic
 
-    def sleep(seconds: float) -> None:
-        waiting.set()
-        first_one.join(30)
+    class Watched(Store):
+        @contextmanager
+        def claim(self, stage: Stage, *, keep: bool) -> Iterator[Path]:
+            try:
+                with super().claim(stage, keep=keep) as partial:
+                    yield partial
+            except Busy:
+                waiting.set()
+                raise
+
+    store = Watched(tmp_path)
 
     def body(job: Job) -> dict[str, Any]:
         calls.append(job.kind)
@@ -538,7 +539,6 @@ def test_who_comes_second_waits_and_takes_the_result(
         return {}
 
     stage = fake(body)
-    monkeypatch.setattr(runner, "time", SimpleNamespace(sleep=sleep, monotonic=clock))
     first_one = threading.Thread(target=make_here, args=(stage, store, quiet))
     first_one.start()
     assert begun.wait(30)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stand_ins import no_report
 
 from detection.datasets import M3FD_CLASSES
 from fusion.errors import InputError
@@ -49,10 +50,6 @@ pytestmark = pytest.mark.process
 
 Write = Callable[..., Path]
 PERTURB = {"shift": [4, 2], "infrared_noise": [20], "lost": ["infrared", "visible"]}
-
-
-def no_report(title: str) -> Callable[[int, int, str], None]:
-    return lambda done, total, remark: None
 
 
 # What an experiment may ask for.

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from stand_ins import no_report
 
 from fusion import quality
 from fusion.errors import InputError
@@ -322,10 +323,6 @@ def test_a_missing_part_is_told_with_the_expected_tree(medical: dict[str, Any]) 
     with pytest.raises(InputError, match=r"has no folder .*train/SPECT-MRI/MRI") as caught:
         open_dataset(spec)
     assert "test/SPECT-MRI/SPECT/*.png" in str(caught.value)
-
-
-def no_report(title: str) -> Callable[[int, int, str], None]:
-    return lambda done, total, remark: None
 
 
 @pytest.fixture

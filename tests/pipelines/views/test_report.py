@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from stand_ins import no_report, start_checker
 from synthetic_store import finish, made_up_agreements, made_up_evidence
 
 from detection.ap import precision_recall
@@ -26,7 +27,6 @@ from pipelines.cli.app import main, parser
 from pipelines.cli.report import page_path
 from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.planner import make_plan
-from pipelines.planning.preparation import Preparation
 from pipelines.results.agreement import Difference, Evidence
 from pipelines.results.robustness import Curve, robustness_table
 from pipelines.results.rows import ONE_TRAINING
@@ -81,10 +81,8 @@ Make = Callable[..., Made]
 
 def planned(file: Path, store: Store, overrides: dict[str, Any] | None = None) -> Plan:
     """Plan without building any network: whether it can be built is not asked here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Preparation, "check", lambda *_: None)
-        spec = load_experiment(str(file), overrides)
-        return make_plan(spec, store, TASKS, lambda _title: lambda *_: None)
+    spec = load_experiment(str(file), overrides)
+    return make_plan(spec, store, TASKS, no_report, start_checker)
 
 
 @pytest.fixture(scope="module")
@@ -478,9 +476,8 @@ def test_validation_losses_are_drawn_where_there_are_some(make: Make) -> None:
 
 
 def test_the_command_writes_the_page(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Preparation, "check", lambda *_: None)
     store = ["--store", str(made.store.root)]
     out = tmp_path / "page.html"
     assert main(["report", str(made.file), *store, "--out", str(out)]) == 0
