@@ -40,8 +40,8 @@ MEANING: dict[Kind, str] = {
 }
 """What a strength does, in the words that stand under a table."""
 
-Strength = Annotated[float, Field(strict=True)]
-"""Strict: true is no number."""
+Strength = Annotated[float, Field(strict=True, allow_inf_nan=True)]
+"""Strict: true is no number. What is not finite is refused by `Perturbation`, which says more."""
 
 
 class PerturbSpec(Spec):
