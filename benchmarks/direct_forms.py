@@ -25,7 +25,8 @@ from torch.nn import functional
 
 from benchmarks.common import Row, interleaved, table
 from fusion import load_method
-from fusion.layers import fatfusion_blocks, masked_attention, segmif_blocks
+from fusion.networks import fatfusion, gesenet
+from fusion.networks.segmif import blocks as segmif
 
 THREADS, SIZE = 2, (480, 640)
 HEADS, SIDE = 8, 8
@@ -82,14 +83,14 @@ def token_layer(self: Any, x: Tensor) -> Tensor:
 
 
 PATCHES: dict[str, tuple[tuple[Any, str, Callable[..., Any]], ...]] = {
-    "gesenet": ((masked_attention, "_apart", apart),),
+    "gesenet": ((gesenet, "_apart", apart),),
     "segmif": (
-        (segmif_blocks, "context_matrix", context_matrices),
-        (segmif_blocks.Interaction, "_exchange", exchange),
+        (segmif, "context_matrix", context_matrices),
+        (segmif.Interaction, "_exchange", exchange),
     ),
     "fatfusion": (
-        (fatfusion_blocks.OneTokenAttention, "forward", attention),
-        (fatfusion_blocks.TokenLayer, "forward", token_layer),
+        (fatfusion.OneTokenAttention, "forward", attention),
+        (fatfusion.TokenLayer, "forward", token_layer),
     ),
 }
 

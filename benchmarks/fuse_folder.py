@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.common import Row, interleaved, table
 from fusion import load_method
-from fusion.generate import fuse_folder
+from fusion.generation.folder import fuse_folder
 from fusion.method import FusionMethod
 from fusion.pairs import Image, ImagePair, list_pairs, read_gray
 

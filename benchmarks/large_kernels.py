@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import Row, table
-from fusion.layers.large_kernel import LargeKernelConv2d, algorithm
-from fusion.memory import keep_freed_memory
+from fusion.generation.memory import keep_freed_memory
+from fusion.layers.large_kernel.layer import LargeKernelConv2d, algorithm
 from fusion.methods.lkc_funet import LKCFUNet
 from pipelines.execution.environment import QUIET
 

@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Sequence
 
 from benchmarks.common import Row, table
-from fusion.profile import Profile, ProfileSettings, profile
+from fusion.looking.profiling import Profile, ProfileSettings, profile
 
 DIRECT_SECONDS = {
     "cddfuse": 28.0,  # half of the processor time: no idle machine was at hand

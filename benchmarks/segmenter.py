@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.common import Row, interleaved, table
-from fusion.memory import keep_freed_memory
+from fusion.generation.memory import keep_freed_memory
 from pipelines.datasets.scenes.writing import write_scenes
 from segmentation.datasets import MSRS_CLASSES
 from segmentation.settings import SegmenterSettings

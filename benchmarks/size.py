@@ -83,7 +83,7 @@ def point(root: Path, name: str) -> Point:
     """Take one dataset through the stages here; return processor seconds by phase."""
     import torch
 
-    import fusion.generate  # noqa: F401 - imports are not what is measured
+    import fusion.generation.folder  # noqa: F401 - imports are not what is measured
     from pipelines.execution.runner import make_here
     from pipelines.planning.planner import Planner
     from pipelines.planning.preparation import Preparation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +27,17 @@ class FusionMethod(nn.Module):
     """Whether fusing without trained weights is meaningless."""
 
     trainable: ClassVar[bool] = False
-    """Whether `loss` is implemented, so that ``fusion.train`` can train it."""
+    """Whether `loss` is implemented, so that ``fusion.training`` can train it."""
 
     by_name: ClassVar[bool] = False
     """Whether fused images are looked up by the pair's name (`ready_image`), not computed."""
+
+    source: ClassVar[Literal["infrared", "visible"] | None] = None
+    """The image of the pair that ``fuse_folder`` writes as it is, instead of calling `forward`."""
+
+    image_folders: ClassVar[tuple[str, ...]] = ()
+    """Constructor parameters that name folders of images; what lies in these counts for the
+    result, so that changed images make cached results stale."""
 
     nested: ClassVar[Mapping[str, str]] = {}
     """Where the authors' weights lie in parts: an entry's name, or a file's name when the
@@ -41,6 +48,21 @@ class FusionMethod(nn.Module):
 
     optional: ClassVar[tuple[str, ...]] = ()
     """Regular expressions that match, from its first letter, a key that a checkpoint may lack."""
+
+    weights: str
+    """Where the weights came from: "untrained", "none" (nothing to train) or a path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = "none"
+
+    @classmethod
+    def premade(cls) -> bool:
+        """Whether all images exist before fusing: found by name, and `prepare` makes none.
+
+        Such a method cannot fuse pairs that were changed since, such as disturbed ones.
+        """
+        return cls.by_name and cls.prepare is FusionMethod.prepare
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Return the fused luminance, B x 1 x H x W, of two such tensors in [0, 1]."""
@@ -53,8 +75,11 @@ class FusionMethod(nn.Module):
         """Return the training loss of a batch in [0, 1] as ``{"total": ..., parts...}``."""
         raise InputError(f"{type(self).__name__} has no training recipe: it is inference only.")
 
+    def require_names(self, names: Sequence[str]) -> None:
+        """Raise InputError when the images of some pair in `names` cannot be there."""
+
     def prepare(self, pairs: Sequence[ImagePair], out: Path) -> None:
-        """Be told all pairs, once, before a folder of them is fused into the folder `out`."""
+        """Receive all pairs, once, before a folder of them is fused into the folder `out`."""
 
     def ready_image(self, name: str) -> Image | None:
         """Return a finished 8-bit image for the pair `name`, or None when it must be computed."""

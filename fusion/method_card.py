@@ -25,6 +25,8 @@ class MethodCard:
     trainable: bool
     needs_checkpoint: bool
     by_name: bool
+    premade: bool
+    image_folders: tuple[str, ...]
     path: Path
 
 
@@ -59,6 +61,8 @@ def read_card(name: str, path: Path) -> MethodCard:
         trainable=_switch(node, "trainable"),
         needs_checkpoint=_switch(node, "needs_checkpoint"),
         by_name=_switch(node, "by_name"),
+        premade=_switch(node, "by_name") and not _defines(node, "prepare"),
+        image_folders=_words(node, "image_folders"),
         path=path,
     )
 
@@ -101,6 +105,17 @@ def _assigned(body: list[ast.stmt], name: str) -> ast.expr | None:
 def _switch(node: ast.ClassDef | None, name: str) -> bool:
     value = _assigned(node.body, name) if node else None
     return isinstance(value, ast.Constant) and value.value is True
+
+
+def _words(node: ast.ClassDef | None, name: str) -> tuple[str, ...]:
+    value = _assigned(node.body, name) if node else None
+    words = value.elts if isinstance(value, ast.Tuple) else []
+    return tuple(str(word.value) for word in words if isinstance(word, ast.Constant))
+
+
+def _defines(node: ast.ClassDef | None, name: str) -> bool:
+    body = node.body if node else []
+    return any(isinstance(item, ast.FunctionDef) and item.name == name for item in body)
 
 
 def _presets(node: ast.ClassDef | None, tree: ast.Module) -> tuple[str, ...]:

@@ -140,14 +140,6 @@ def from_ycrcb(luminance: Image, ycrcb: Image) -> Image:
     return _uint8(cv2.cvtColor(ycrcb, cv2.COLOR_YCrCb2RGB))
 
 
-def reattach_chroma(fused: Image, rgb: Image) -> Image:
-    """Return `rgb` (H x W x 3) with its luminance replaced by `fused` (H x W), Cr and Cb kept.
-
-    This is how the published LKC-FUNet results were coloured.
-    """
-    return from_ycrcb(fused, _uint8(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)))
-
-
 def is_gray(image: Image) -> bool:
     """Tell whether `image` has one channel, or three that are equal."""
     if image.ndim == 2:

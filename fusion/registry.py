@@ -20,8 +20,8 @@ from fusion.errors import InputError, did_you_mean
 from fusion.method_card import MethodCard, read_card
 
 if TYPE_CHECKING:
-    from fusion.checkpoints import Checkpoint
     from fusion.method import FusionMethod
+    from fusion.weights.checkpoints import Checkpoint
 
 PLUGIN_GROUP = "fuse_then.methods"
 
@@ -129,9 +129,9 @@ def load_method(
     """Return the method `name`, ready to fuse, on `device`.
 
     `checkpoint` is a file, a folder of the several files that make one, "published" for the
-    authors' own (see `fusion.weights`; it must have been fetched) or "published:VARIANT".
+    authors' own (see `fusion.weights.published`; it must have been fetched) or "published:VARIANT".
     `params` are the constructor's arguments and override those of `preset`; without a preset, a
-    checkpoint written by ``fusion.train`` supplies the arguments it was trained with, and a
+    checkpoint written by ``fusion.training`` supplies the arguments it was trained with, and a
     published one its preset. A network without checkpoint keeps random weights, which
     ``method.weights`` tells: "untrained", "none" (nothing to train) or the checkpoint's path.
     Raises InputError for any argument that is wrong.
@@ -144,10 +144,10 @@ def load_method(
     loaded = None if path is None else _read_for(name, cls, path)
     stored = loaded.params if loaded is not None and preset is None else {}
     method = cls(**resolve_params(name, cls, preset, {**stored, **params}))
-    weights = "untrained" if method.state_dict() else "none"
     if loaded is not None:
-        weights = _load_weights(method, loaded, name)
-    method.__dict__["weights"] = weights  # plain text, past nn.Module's own bookkeeping
+        method.weights = _load_weights(method, loaded, name)
+    elif method.state_dict():
+        method.weights = "untrained"
     return method.to(where).eval()
 
 
@@ -157,7 +157,7 @@ def _located(
     """Return where the checkpoint lies, and the preset, which a published one may bring."""
     if checkpoint is None:
         return None, preset
-    from fusion.weights import choose_published, is_word, ready
+    from fusion.weights.published import choose_published, is_word, ready
 
     if not is_word(checkpoint):
         return Path(checkpoint), preset
@@ -166,7 +166,7 @@ def _located(
 
 
 def _read_for(name: str, cls: type[FusionMethod], path: Path) -> Checkpoint:
-    from fusion.checkpoints import read_checkpoint
+    from fusion.weights.checkpoints import read_checkpoint
 
     loaded = read_checkpoint(path, cls)
     if loaded.method not in (None, name):
@@ -178,7 +178,7 @@ def _read_for(name: str, cls: type[FusionMethod], path: Path) -> Checkpoint:
 
 
 def _load_weights(method: FusionMethod, loaded: Checkpoint, name: str) -> str:
-    from fusion.checkpoints import load_into
+    from fusion.weights.checkpoints import load_into
 
     if not method.state_dict():
         raise InputError(

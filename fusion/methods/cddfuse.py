@@ -21,11 +21,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fusion.layers.cddfuse import WIDTH, Decoder, DetailStack, Encoder
 from fusion.layers.choices import require_switch
 from fusion.layers.framing import pad_to, stretch
 from fusion.layers.restormer import DenseBlock
 from fusion.method import FusionMethod
+from fusion.networks.cddfuse import WIDTH, Decoder, DetailStack, Encoder
 
 
 class CDDFuse(FusionMethod):

@@ -28,9 +28,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fusion.layers.choices import require_choice
-from fusion.layers.dcinn_blocks import ConditionNet, InvertibleNet
 from fusion.layers.framing import pad_to
 from fusion.method import FusionMethod
+from fusion.networks.dcinn import ConditionNet, InvertibleNet
 
 
 class DCINN(FusionMethod):

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from fusion.errors import InputError
 from fusion.layers.choices import require_switch
-from fusion.layers.emma import UFuser
 from fusion.layers.framing import pad_to, stretch
 from fusion.method import FusionMethod
+from fusion.networks.emma import UFuser
 
 CROP_MULTIPLE = 32
 

@@ -11,7 +11,7 @@ which the network sees first; the two are treated alike but for the order in the
 published code fuses gray images; here the partner's luminance is fused and its colour kept.
 
 The windows of its transformer hold a single token, so no attention takes place (see
-`fusion.layers.fatfusion_blocks`). The weights hold layers that the network never uses.
+`fusion.networks.fatfusion`). The weights hold layers that the network never uses.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusion.layers.fatfusion_blocks import ChannelGate, TokenLayer, Unit
 from fusion.method import FusionMethod
+from fusion.networks.fatfusion import ChannelGate, TokenLayer, Unit
 
 
 class FATFusion(FusionMethod):

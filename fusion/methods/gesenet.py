@@ -30,14 +30,14 @@ from fusion.errors import InputError
 from fusion.layers.choices import require_choice, require_switch
 from fusion.layers.framing import pad_to, stretch
 from fusion.layers.gradient_dense import GradientDense, ImageConv, LeakyConv
-from fusion.layers.masked_attention import (
+from fusion.method import FusionMethod
+from fusion.networks.gesenet import (
     LAYERS,
     WIDTH,
     GlobalRefinement,
     MaskedResidual,
     Uniforms,
 )
-from fusion.method import FusionMethod
 
 Masks = Literal["soft", "hard", "noise"]
 

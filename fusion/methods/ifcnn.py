@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fusion.layers.choices import require_choice
-from fusion.layers.multi_focus import multi_focus_pair
 from fusion.method import FusionMethod
+from fusion.networks.ifcnn import multi_focus_pair
 
 Scheme = Literal["max", "sum", "mean"]
 WIDTH = 64

@@ -5,7 +5,7 @@ Licence: AGPL-3.0-or-later (ours)
 Checkpoint: none
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -15,8 +15,7 @@ from fusion.method import FusionMethod
 class Infrared(FusionMethod):
     """F = A; on disk the infrared image itself, gray."""
 
-    source: ClassVar[str] = "infrared"
-    """``fuse_folder`` writes this image of the pair as it is, instead of calling `forward`."""
+    source: ClassVar[Literal["infrared", "visible"] | None] = "infrared"
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Return `infrared`, B x 1 x H x W."""

@@ -24,11 +24,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fusion.layers.lkc_blocks import BodyNorm
-from fusion.layers.lkc_unet import Design, FusionUNet, InitNorm, Joint, TestRange
-from fusion.layers.mpafm import MpafmNorm, MpafmRoles
 from fusion.losses import fusion_loss
 from fusion.method import FusionMethod
+from fusion.networks.lkc_funet.blocks import BodyNorm
+from fusion.networks.lkc_funet.mpafm import MpafmNorm, MpafmRoles
+from fusion.networks.lkc_funet.unet import Design, FusionUNet, InitNorm, Joint, TestRange
 
 
 class LKCFUNet(FusionMethod):

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from fusion.layers.framing import pad_to, stretch
-from fusion.layers.lrrnet_codes import Decoder, Encoder
 from fusion.method import FusionMethod
+from fusion.networks.lrrnet import Decoder, Encoder
 
 EPSILON = 1e-5
 

@@ -18,6 +18,7 @@ class Precomputed(FusionMethod):
     """The images of `folder`, matched by file stem and taken as they are."""
 
     by_name: ClassVar[bool] = True
+    image_folders: ClassVar[tuple[str, ...]] = ("folder",)
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__()

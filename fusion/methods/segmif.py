@@ -37,9 +37,9 @@ from torch.nn import functional
 from fusion.errors import InputError
 from fusion.layers.choices import require_choice, require_switch
 from fusion.layers.framing import pad_to, stretch
-from fusion.layers.mix_transformer import MIT_B3, MixTransformer
-from fusion.layers.segmif_blocks import DilatedDenseBlock, FusionPart, saliency_mean
 from fusion.method import FusionMethod
+from fusion.networks.segmif.blocks import DilatedDenseBlock, FusionPart, saliency_mean
+from fusion.networks.segmif.transformer import MIT_B3, MixTransformer
 
 
 class SegMIF(FusionMethod):

@@ -24,9 +24,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from fusion.layers.ship_blocks import FeatureExtract, Invertible, Refinement, conv
-from fusion.layers.ship_interaction import Interaction
 from fusion.method import FusionMethod
+from fusion.networks.ship.blocks import FeatureExtract, Invertible, Refinement, conv
+from fusion.networks.ship.interaction import Interaction
 
 WIDTH = 16
 

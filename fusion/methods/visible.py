@@ -5,7 +5,7 @@ Licence: AGPL-3.0-or-later (ours)
 Checkpoint: none
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -15,8 +15,7 @@ from fusion.method import FusionMethod
 class Visible(FusionMethod):
     """F = B; on disk the visible image itself, in colour when it has one."""
 
-    source: ClassVar[str] = "visible"
-    """``fuse_folder`` writes this image of the pair as it is, instead of calling `forward`."""
+    source: ClassVar[Literal["infrared", "visible"] | None] = "visible"
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Return `visible`, B x 1 x H x W."""

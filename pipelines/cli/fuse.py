@@ -13,8 +13,8 @@ from typing import Any
 def fuse(options: argparse.Namespace) -> int:
     """Fuse every pair of two folders into a third."""
     from fusion import load_method
-    from fusion.generate import fuse_folder
-    from fusion.memory import keep_freed_memory
+    from fusion.generation.folder import fuse_folder
+    from fusion.generation.memory import keep_freed_memory
     from fusion.pairs import list_pairs
     from pipelines.execution.progress import Screen
     from pipelines.specs.loading import parse_overrides, validate

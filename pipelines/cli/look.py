@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def explain(options: argparse.Namespace) -> int:
     """Draw how redundant a network's feature maps are, patch by patch."""
-    from fusion.explain import explain as measure
-    from fusion.explain_picture import describe, draw_explanation, require_png
+    from fusion.looking.explain import explain as measure
+    from fusion.looking.explain_picture import describe, draw_explanation, require_png
 
     infrared, visible = Path(options.infrared), Path(options.visible)
     out = Path(options.out or f"explain-{options.method.replace('/', '-')}.png")
@@ -53,7 +53,7 @@ def _load(options: argparse.Namespace) -> FusionMethod:
 
 
 def _untrained(method: FusionMethod) -> bool:
-    return getattr(method, "weights", "none") == "untrained"
+    return method.weights == "untrained"
 
 
 def _luminances(infrared: Path, visible: Path) -> tuple[Image, Image]:
@@ -66,7 +66,7 @@ def _luminances(infrared: Path, visible: Path) -> tuple[Image, Image]:
 
 def sheet(options: argparse.Namespace) -> int:
     """Put the sources and the fused images of several folders side by side."""
-    from fusion.comparison_sheet import comparison_sheet
+    from fusion.looking.comparison_sheet import comparison_sheet
     from fusion.pairs import list_images, list_pairs, read_rgb
 
     folders, sources = _folders(options.fused), options.sources.split(",")

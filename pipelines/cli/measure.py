@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from fusion.errors import InputError
 
 if TYPE_CHECKING:
-    from fusion.profile import Profile, ProfileSettings
+    from fusion.looking.profiling import Profile, ProfileSettings
 
 
 def profile(options: argparse.Namespace) -> int:
     """Measure methods one by one; 1 when one of them could not be."""
-    from fusion.profile import profile as measure
+    from fusion.looking.profiling import profile as measure
     from fusion.registry import card, cards
     from pipelines.execution.progress import Screen
 
@@ -44,7 +44,7 @@ def profile(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> ProfileSettings:
-    from fusion.profile import ProfileSettings
+    from fusion.looking.profiling import ProfileSettings
 
     size = re.fullmatch(r"(\d+)x(\d+)", options.size)
     if size is None:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fusion.weights_list import Published
+    from fusion.weights.catalogue import Published
 # As in the other commands: each import below is paid for by its own command only.
 
 
 def weights_list(options: argparse.Namespace) -> int:
     """List the published checkpoints: size, licence, and what is here."""
-    from fusion.weights import weights_home
-    from fusion.weights_list import PUBLISHED
+    from fusion.weights import catalogue
+    from fusion.weights.published import weights_home
 
-    for entry in PUBLISHED:
+    for entry in catalogue.published():
         print(f"{entry.name:18}  {_state(entry):12}  {_size(entry):>9}  licence: {entry.licence}")
         print(f"{'':18}  {', '.join(file.name for file in entry.files)}")
         print(f"{'':18}  from {entry.files[0].source}")
@@ -26,7 +26,7 @@ def weights_list(options: argparse.Namespace) -> int:
 
 def weights_verify(options: argparse.Namespace) -> int:
     """Say which published checkpoint a file is, by its digest."""
-    from fusion.weights import recognise
+    from fusion.weights.published import recognise
 
     entry, file = recognise(Path(options.file))
     print(f"{options.file} is the published {entry.name} ({file.name}), byte for byte")
@@ -35,7 +35,7 @@ def weights_verify(options: argparse.Namespace) -> int:
 
 def weights_path(options: argparse.Namespace) -> int:
     """Print where a checkpoint lies, or would lie."""
-    from fusion.weights import find_published, place_of
+    from fusion.weights.published import find_published, place_of
 
     print(place_of(find_published(options.name)))
     return 0
@@ -43,8 +43,8 @@ def weights_path(options: argparse.Namespace) -> int:
 
 def weights_fetch(options: argparse.Namespace) -> int:
     """Download a checkpoint to where `checkpoint="published"` finds it."""
-    from fusion.fetch import fetch
-    from fusion.weights import files_of, find_published
+    from fusion.weights.fetch import fetch
+    from fusion.weights.published import files_of, find_published
     from pipelines.execution.progress import Screen
 
     entry = find_published(options.name)
@@ -59,7 +59,7 @@ def weights_fetch(options: argparse.Namespace) -> int:
 
 def _state(entry: Published) -> str:
     """Return "here", "to fetch", or "by hand" where no file has a direct address."""
-    from fusion.weights import files_of
+    from fusion.weights.published import files_of
 
     if all(path.is_file() for _, path in files_of(entry)):
         return "here"

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from fusion.errors import InputError
-from fusion.memory import keep_freed_memory
+from fusion.generation.memory import keep_freed_memory
 from pipelines.execution.environment import QUIET
 from pipelines.execution.usage import sampled
 from pipelines.store.store import USAGE

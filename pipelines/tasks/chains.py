@@ -9,7 +9,7 @@ from typing import Any
 
 from fusion.perturb import Perturbation
 from fusion.settings import Settings
-from fusion.weights import choose_published, is_word, ready
+from fusion.weights.published import choose_published, is_word, ready
 from pipelines.datasets.dataset import Dataset
 from pipelines.specs.method import MethodSpec
 from pipelines.specs.tasks import DetectionSpec, ScoringSpec, SegmentationSpec

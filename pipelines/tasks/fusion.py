@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def train_fusion(job: Job) -> Metrics:
     """Train a fusion network on the training pairs."""
-    from fusion.train import train
     from fusion.training.settings import TrainSettings
+    from fusion.training.train import train
 
     dataset = job.dataset()
     chosen = {
@@ -61,9 +61,9 @@ def perturb(job: Job) -> Metrics:
 def fuse(job: Job) -> Metrics:
     """Fuse every pair of a dataset, or its disturbed test pairs, into ``images/NAME.png``."""
     from fusion import load_method
-    from fusion.generate import fuse_folder
+    from fusion.generation.folder import fuse_folder
+    from fusion.looking.contact_sheet import contact_sheet
     from fusion.pairs import read_rgb
-    from fusion.pictures import contact_sheet
 
     dataset = job.dataset()
     method = load_method(

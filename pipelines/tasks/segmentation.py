@@ -72,8 +72,8 @@ def segment(job: Job) -> Metrics:
 
 
 def _picture_masks(job: Job, truth: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
+    from fusion.looking.contact_sheet import contact_sheet
     from fusion.pairs import read_rgb
-    from fusion.pictures import contact_sheet
     from segmentation.datasets import MSRS_PALETTE, read_mask
     from segmentation.pictures import overlay
 

@@ -97,7 +97,7 @@ def _holds(folder: Path, names: Sequence[str]) -> bool:
 def _draw(
     dataset: Dataset, part: str, names: Sequence[str], folders: Mapping[str, Path], out: Path
 ) -> None:
-    from fusion.comparison_sheet import comparison_sheet
+    from fusion.looking.comparison_sheet import comparison_sheet
     from fusion.pairs import read_rgb
 
     rows = []

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusion.checkpoints import FORMAT, load_into, read_checkpoint, save_checkpoint
 from fusion.errors import InputError
 from fusion.method import FusionMethod
+from fusion.weights.checkpoints import FORMAT, load_into, read_checkpoint, save_checkpoint
 
 
 class Parts(FusionMethod):

@@ -18,7 +18,7 @@ import pytest
 
 from fusion import load_method
 from fusion.errors import InputError
-from fusion.generate import fuse_folder
+from fusion.generation.folder import fuse_folder
 from fusion.pairs import ImagePair, list_pairs, read_rgb, write_png
 from fusion.programs import run_program
 from pipelines.specs.method import MethodSpec

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.comparison_sheet import FRAME, Box, comparison_sheet, most_different
 from fusion.errors import InputError
+from fusion.looking.comparison_sheet import FRAME, Box, comparison_sheet, most_different
+from fusion.looking.contact_sheet import contact_sheet
 from fusion.pairs import Image, read_rgb, write_png
-from fusion.pictures import contact_sheet
 from pipelines.cli.app import main
 
 SIDE = 80

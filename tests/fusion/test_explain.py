@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from fusion import load_method
 from fusion.errors import InputError
-from fusion.explain import Explanation, Redundancy, explain, feature_layers, redundancy
-from fusion.explain_picture import describe, draw_explanation, require_png, spread
+from fusion.looking.explain import Explanation, Redundancy, explain, feature_layers, redundancy
+from fusion.looking.explain_picture import describe, draw_explanation, require_png, spread
 from fusion.method import FusionMethod
 from fusion.pairs import Image, read_rgb, write_png
 from pipelines.cli.app import main

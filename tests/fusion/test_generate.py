@@ -9,10 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion import generate, load_method
-from fusion.batches import LOOK_AHEAD, batches
+from fusion import load_method
 from fusion.errors import InputError
-from fusion.generate import FuseSummary, fuse_folder
+from fusion.generation import folder as generation
+from fusion.generation import items
+from fusion.generation.batches import LOOK_AHEAD, batches
+from fusion.generation.device import fuse_images
+from fusion.generation.folder import FuseSummary, fuse_folder
+from fusion.generation.threads import LIGHT
+from fusion.looking.contact_sheet import contact_sheet
 from fusion.method import FusionMethod
 from fusion.pairs import (
     ImagePair,
@@ -20,10 +25,8 @@ from fusion.pairs import (
     luminance,
     read_gray,
     read_rgb,
-    reattach_chroma,
     write_png,
 )
-from fusion.pictures import contact_sheet
 
 SIZES = [(12, 16), (12, 16), (12, 16), (9, 11), (12, 16), (12, 16)]
 
@@ -39,6 +42,11 @@ def pairs(tmp_path: Path) -> list[ImagePair]:
         shape = size if i == 5 else (*size, 3)
         write_png(tmp_path / "vi" / f"p{i}.png", rng.integers(0, 256, shape, dtype=np.uint8))
     return list_pairs(tmp_path / "ir", tmp_path / "vi")
+
+
+def coloured(fused: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+    ycrcb = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb)
+    return cv2.cvtColor(np.dstack([fused, ycrcb[..., 1:]]), cv2.COLOR_YCrCb2RGB)
 
 
 def names(folder: Path) -> list[str]:
@@ -69,7 +77,7 @@ def test_every_pair_is_fused_and_coloured(
     for pair in pairs:
         rgb = read_rgb(pair.visible)
         lum = np.maximum(read_gray(pair.infrared), luminance(rgb))
-        want = reattach_chroma(lum, rgb) if pair.name != "p5" else np.dstack([lum] * 3)
+        want = coloured(lum, rgb) if pair.name != "p5" else np.dstack([lum] * 3)
         assert np.array_equal(read_rgb(out / f"{pair.name}.png"), want)
 
 
@@ -93,7 +101,7 @@ class Halves(FusionMethod):
 
 def test_values_are_clamped_then_rounded() -> None:
     image = np.zeros((1, 3, 4), np.uint8)
-    fused = generate.fuse_images(Halves(), image, image, torch.device("cpu"))
+    fused = fuse_images(Halves(), image, image, torch.device("cpu"))
     # 0.5 * 255 = 127.5 lies between two grey levels: half to even gives 128.
     assert fused.reshape(-1)[:5].tolist() == [128, 0, 255, 128, 0]
 
@@ -183,7 +191,7 @@ def test_light_methods_run_on_one_thread_and_give_the_others_back(
     torch.set_num_threads(2)
     cv2.setNumThreads(2)
     try:
-        for weights in (generate.LIGHT - 1, generate.LIGHT):
+        for weights in (LIGHT - 1, LIGHT):
             fuse_folder(Counting(weights), pairs[:1], tmp_path / "out")
         assert seen == [1, 2]
         with pytest.raises(InputError):
@@ -200,7 +208,7 @@ def test_half_precision_is_no_nan() -> None:
             return torch.ones_like(visible, dtype=torch.float16)
 
     image = np.zeros((1, 300, 300), np.uint8)  # adds up to more than float16 holds
-    fused = generate.fuse_images(Half(), image, image, torch.device("cpu"))
+    fused = fuse_images(Half(), image, image, torch.device("cpu"))
     assert (fused == 255).all()
 
 
@@ -289,7 +297,7 @@ def test_a_failed_write_stops_early_and_is_named(
 
     many = [ImagePair(f"q{i}", pairs[0].infrared, pairs[0].visible) for i in range(200)]
     seen: list[int] = []
-    monkeypatch.setattr(generate, "write_png", full)
+    monkeypatch.setattr(items, "write_png", full)
     with pytest.raises(InputError, match=r"q0\.png cannot be written \(No space left"):
         fuse_folder(
             load_method("maximum"), many, tmp_path, on_progress=lambda done, _: seen.append(done)
@@ -302,16 +310,16 @@ def test_decoding_runs_only_a_little_ahead(
     pairs: list[ImagePair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[str] = []
-    real = generate._decode
+    real = items.decode
 
-    def counting(method: FusionMethod, color: generate.Color, pair: ImagePair) -> generate._Item:
+    def counting(method: FusionMethod, color: items.Color, pair: ImagePair) -> items.Item:
         decoded.append(pair.name)
         return real(method, color, pair)
 
     def check(done: int, total: int) -> None:
         assert len(decoded) <= done + 8
 
-    monkeypatch.setattr(generate, "_decode", counting)
+    monkeypatch.setattr(generation, "decode", counting)
     many = [ImagePair(f"q{i}", pairs[0].infrared, pairs[0].visible) for i in range(60)]
     fuse_folder(load_method("maximum"), many, tmp_path / "out", on_progress=check)
     assert len(decoded) == 60

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fusion import build_method
 from fusion.errors import InputError
-from fusion.layers.dcinn_blocks import Haar, exponential
 from fusion.methods.dcinn import DCINN, _blur
+from fusion.networks.dcinn import Haar, exponential
 
 
 def filled(**params: Any) -> DCINN:

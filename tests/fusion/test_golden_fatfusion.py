@@ -9,9 +9,9 @@ import torch
 from golden_tools import check_arrays, check_keys, fill, stored, zoo_input
 from torch.nn import functional as F
 
-from fusion.layers import fatfusion_blocks
-from fusion.layers.fatfusion_blocks import OneTokenAttention, Unit
 from fusion.methods.fatfusion import FATFusion
+from fusion.networks import fatfusion
+from fusion.networks.fatfusion import OneTokenAttention, Unit
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_golden_batch_precision_and_state(filled: FATFusion) -> None:
 def test_chunks_of_tokens_do_not_show(filled: FATFusion, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = zoo_input(16, 24)
     whole = filled.fuse(*pair)
-    monkeypatch.setattr(fatfusion_blocks, "TOKENS", 50)
+    monkeypatch.setattr(fatfusion, "TOKENS", 50)
     assert torch.allclose(filled.fuse(*pair), whole, atol=1e-6, rtol=0)
 
 

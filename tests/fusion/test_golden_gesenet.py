@@ -13,8 +13,8 @@ from torch import Tensor
 
 from fusion.errors import InputError
 from fusion.layers.framing import stretch
-from fusion.layers.masked_attention import Uniforms, class_probabilities
 from fusion.methods.gesenet import GeSeNet, Masks
+from fusion.networks.gesenet import Uniforms, class_probabilities
 from fusion.pairs import read_gray
 from fusion.registry import load_method, method_class, resolve_params
 

@@ -8,8 +8,8 @@ from golden_tools import check_arrays, check_keys, fill, stored, zoo_input
 from torch import Tensor
 
 from fusion.errors import InputError
-from fusion.layers.multi_focus import defocus, multi_focus_pair
 from fusion.methods.ifcnn import IFCNN, Scheme, _denormalised
+from fusion.networks.ifcnn import defocus, multi_focus_pair
 from fusion.pairs import read_gray
 from fusion.registry import load_method
 

@@ -20,7 +20,7 @@ from golden_tools import (
 )
 from numpy.typing import NDArray
 
-from fusion.layers.large_kernel import algorithm
+from fusion.layers.large_kernel.layer import algorithm
 from fusion.losses import fusion_loss, ssim
 from fusion.methods.lkc_funet import LKCFUNet
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from fusion import load_method
 from fusion.layers.framing import pad_to, stretch
-from fusion.layers.lrrnet_codes import Codes, Encoder, LRRBlock, soft_threshold
 from fusion.methods.lrrnet import EPSILON, LRRNet
+from fusion.networks.lrrnet import Codes, Encoder, LRRBlock, soft_threshold
 from fusion.pairs import read_gray
 
 SIZES = [(64, 64), (96, 80)]
@@ -77,7 +77,7 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     encoder, image = Encoder().double(), torch.rand(13, 17, dtype=torch.float64)
     whole = torch.cat(encoder(image), dim=1)
-    monkeypatch.setattr("fusion.layers.lrrnet_codes.STRIP", 50)
+    monkeypatch.setattr("fusion.networks.lrrnet.STRIP", 50)
     strips = encoder(image)
     assert [strip.shape[1] for strip in strips] == [50, 50, 50, 50, 21]
     assert torch.allclose(torch.cat(strips, dim=1), whole, atol=1e-12)

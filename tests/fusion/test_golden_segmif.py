@@ -16,9 +16,9 @@ from torch.nn import functional
 
 from fusion import load_method
 from fusion.errors import InputError
-from fusion.layers.mix_transformer import MIT_B3, MixTransformer
-from fusion.layers.segmif_blocks import context_matrix, saliency, saliency_mean
 from fusion.methods.segmif import SegMIF
+from fusion.networks.segmif.blocks import context_matrix, saliency, saliency_mean
+from fusion.networks.segmif.transformer import MIT_B3, MixTransformer
 
 ENCODER = "denoise_net.encoder."
 

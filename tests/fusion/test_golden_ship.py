@@ -14,8 +14,8 @@ from golden_tools import check_arrays, check_keys, zoo_input
 from torch import Tensor
 
 from fusion import load_method
-from fusion.layers.ship_blocks import CrossDifference, LUConv
 from fusion.methods.ship import SHIP
+from fusion.networks.ship.blocks import CrossDifference, LUConv
 from fusion.pairs import read_gray
 
 MIDDLE = (

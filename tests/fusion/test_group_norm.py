@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fusion.layers.group_norm import GroupNorm
+from fusion.networks.lkc_funet.group_norm import GroupNorm
 
 
 def _layer(groups: int, channels: int) -> GroupNorm:

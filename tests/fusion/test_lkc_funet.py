@@ -10,10 +10,10 @@ from golden_tools import fill
 from torch import Tensor, nn
 
 from fusion.errors import InputError
-from fusion.layers.lkc_blocks import DropPath
-from fusion.layers.lkc_unet import Design, FusionUNet
-from fusion.layers.mpafm import MPAFM
 from fusion.methods.lkc_funet import LKCFUNet
+from fusion.networks.lkc_funet.blocks import DropPath
+from fusion.networks.lkc_funet.mpafm import MPAFM
+from fusion.networks.lkc_funet.unet import Design, FusionUNet
 
 SMALL: dict[str, Any] = {"kernels": (3, 3, 3, 3), "init_kernel": 3, "width": 8, "stem": 4}
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from fusion import cards, load_method
-from fusion.checkpoints import save_checkpoint
 from fusion.errors import InputError
 from fusion.method import FusionMethod
 from fusion.pairs import write_png
 from fusion.registry import method_class
+from fusion.weights.checkpoints import save_checkpoint
 
 CARDS = {card.name: card for card in cards()}
 COMPUTED = [name for name, card in CARDS.items() if not card.by_name]

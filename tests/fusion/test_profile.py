@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fusion import profile as profiling
 from fusion.errors import InputError
-from fusion.profile import Profile, ProfileSettings, measure, profile
+from fusion.looking import profiling
+from fusion.looking.profiling import Profile, ProfileSettings, measure, profile
 from pipelines.cli import app as cli
 from pipelines.cli.measure import draw
 

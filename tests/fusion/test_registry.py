@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from fusion import build_method, cards, load_method, method_class, registry
-from fusion.checkpoints import Checkpoint, load_into, read_checkpoint, save_checkpoint
 from fusion.errors import InputError
 from fusion.method_card import read_card
+from fusion.weights.checkpoints import Checkpoint, load_into, read_checkpoint, save_checkpoint
 
 GOOD = '''"""Plug: adds a learned offset.
 

@@ -15,12 +15,20 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fusion import cards, load_method, method_class, weights
+from fusion import cards, load_method, method_class
 from fusion.errors import InputError
-from fusion.fetch import fetch
 from fusion.method import FusionMethod
-from fusion.weights import choose_published, digests_of, find_published, place_of, weights_home
-from fusion.weights_list import PUBLISHED, Published, WeightFile
+from fusion.weights import catalogue
+from fusion.weights.catalogue import Published, WeightFile
+from fusion.weights.fetch import fetch
+from fusion.weights.published import (
+    choose_published,
+    digests_of,
+    find_published,
+    place_of,
+    recognise,
+    weights_home,
+)
 from pipelines.cli import app as cli
 from pipelines.specs.method import MethodSpec
 from pipelines.store.digests import FileDigests
@@ -184,14 +192,14 @@ def test_the_digests_are_git_s(tmp_path: Path) -> None:
 
 
 def test_the_list_is_sound() -> None:
-    names = [entry.name for entry in PUBLISHED]
+    names = [entry.name for entry in catalogue.published()]
     assert names == list(dict.fromkeys(names))
-    methods = [entry.method for entry in PUBLISHED]
+    methods = [entry.method for entry in catalogue.published()]
     assert methods == sorted(methods)
-    places = [(entry.method, file.name) for entry in PUBLISHED for file in entry.files]
+    places = [(entry.method, file.name) for entry in catalogue.published() for file in entry.files]
     assert len(set(places)) == len(places)
     known = {card.name: card for card in cards()}
-    for entry in PUBLISHED:
+    for entry in catalogue.published():
         assert entry.licence
         if entry.preset is not None and entry.method in known:
             assert entry.preset in known[entry.method].presets
@@ -207,7 +215,7 @@ def test_the_list_is_sound() -> None:
 
 def test_the_list_agrees_with_the_real_files(data_home: Path) -> None:
     folder = data_home / "weights" / "fusion"
-    known = {file.sha256 for entry in PUBLISHED for file in entry.files}
+    known = {file.sha256 for entry in catalogue.published() for file in entry.files}
     found = {path.name: digests_of(path).sha256 for path in folder.iterdir()}
     assert len(found) >= 8
     assert {name for name, sha256 in found.items() if sha256 not in known} == set()
@@ -216,7 +224,7 @@ def test_the_list_agrees_with_the_real_files(data_home: Path) -> None:
 def test_the_real_files_load_as_published(data_home: Path, home: Path) -> None:
     known = [card.name for card in cards()]
     for path in (data_home / "weights" / "fusion").iterdir():
-        entry, file = weights.recognise(path)
+        entry, file = recognise(path)
         if entry.method in known:
             place = home / entry.method / file.name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -262,8 +270,7 @@ def published(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pu
     file = WeightFile("tiny.pth", "the page", None, known.bytes, known.sha256)
     first = Published("lkc_funet", "MIT", (WeightFile("big.pth", "a drive"),), "big", "paper")
     entry = Published("lkc_funet", "MIT", (file,), "small", "tiny")
-    monkeypatch.setattr(weights, "PUBLISHED", (first, entry))
-    monkeypatch.setattr("fusion.weights_list.PUBLISHED", (first, entry))
+    monkeypatch.setattr(catalogue, "published", lambda: (first, entry))
     return entry
 
 
@@ -342,7 +349,7 @@ def test_fetch_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     entry = Published("x", "none stated", (file_at(server.url),))
-    monkeypatch.setattr(weights, "PUBLISHED", (entry,))
+    monkeypatch.setattr(catalogue, "published", lambda: (entry,))
     assert cli.main(["weights", "fetch", "x"]) == 0
     said = capsys.readouterr()
     assert said.out.strip() == str(home / "x" / "w.pth")
@@ -367,6 +374,6 @@ def test_unknown_files(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=said):
-        weights.recognise(tmp_path / name)
+        recognise(tmp_path / name)
     with pytest.raises(InputError, match="cannot be opened"):
-        weights.recognise(tmp_path / "gone.pth")
+        recognise(tmp_path / "gone.pth")

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fusion.checkpoints import read_checkpoint
 from fusion.errors import InputError
-from fusion.generate import fuse_images
+from fusion.generation.device import fuse_images
 from fusion.method import FusionMethod
 from fusion.pairs import Image, from_ycrcb, split_luminance
 from fusion.registry import load_method
 from fusion.torch_tools import resolve_device
+from fusion.weights.checkpoints import read_checkpoint
 from pipelines.views.tracking.models import CONFIG
 
 

@@ -175,6 +175,6 @@ def test_code_digest_of_a_network_imports_no_torch() -> None:
 
 
 def test_code_digest_of_a_network_holds_its_layers() -> None:
-    assert digests._locate("fusion.layers.lkc_blocks") is not None
+    assert digests._locate("fusion.networks.lkc_funet.blocks") is not None
     assert digests._locate("fusion.layers.nothing") is None
-    assert digests._locate("fusion.layers.lkc_blocks.Name") is None
+    assert digests._locate("fusion.networks.lkc_funet.blocks.Name") is None

@@ -15,11 +15,11 @@ import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from fusion.checkpoints import save_checkpoint
 from fusion.errors import InputError
-from fusion.generate import fuse_folder
+from fusion.generation.folder import fuse_folder
 from fusion.pairs import ImagePair, read_image, write_png
 from fusion.registry import build_method, load_method, method_class, resolve_params
+from fusion.weights.checkpoints import save_checkpoint
 from pipelines.cli.app import main
 from pipelines.execution.runner import Step
 from pipelines.execution.usage import SAMPLES, read_samples

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusion.errors import InputError, did_you_mean
-from fusion.generate import fuse_images
+from fusion.generation.device import fuse_images
 from fusion.method import FusionMethod
 from fusion.pairs import Image
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fusion.layers.framing import stretch
-from fusion.layers.mix_transformer import as_map, as_tokens
+from fusion.networks.segmif.transformer import as_map, as_tokens
 
 WIDTH, HEADS = 64, 8
 

@@ -1,6 +1,6 @@
 """The published checkpoints: where each comes from, how to know it, and where it lies here.
 
-Nothing is downloaded by anything in this module; `fusion.fetch` does so when it is asked to.
+Nothing is downloaded by anything in this module; `fusion.weights.fetch` does so when asked to.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusion.errors import InputError, did_you_mean
-from fusion.weights_list import PUBLISHED, Published, WeightFile
+from fusion.weights import catalogue
+from fusion.weights.catalogue import Published, WeightFile
 
 WORD = "published"
 """What `load_method` and an experiment's YAML take for a checkpoint instead of a path:
@@ -42,13 +43,13 @@ def find_published(name: str) -> Published:
 
     Raises InputError with the known names for any other, and when METHOD has several variants.
     """
-    for entry in PUBLISHED:
+    for entry in catalogue.published():
         if entry.name == name:
             return entry
-    variants = [entry.name for entry in PUBLISHED if entry.method == name]
+    variants = [entry.name for entry in catalogue.published() if entry.method == name]
     if variants:
         raise InputError(f'"{name}" has several checkpoints; name one of {", ".join(variants)}.')
-    hint = did_you_mean(name, [entry.name for entry in PUBLISHED])
+    hint = did_you_mean(name, [entry.name for entry in catalogue.published()])
     raise InputError(f'There is no published checkpoint "{name}".{hint}')
 
 
@@ -58,7 +59,7 @@ def choose_published(method: str, word: str, preset: str | None = None) -> Publi
     "published" alone means the preset's own checkpoint, else the method's first. Raises InputError
     when the method has none, or not that variant.
     """
-    known = [entry for entry in PUBLISHED if entry.method == method]
+    known = [entry for entry in catalogue.published() if entry.method == method]
     if not known:
         raise InputError(
             f'No published checkpoint of the method "{method}" is known; give the path of a file.'
@@ -139,7 +140,7 @@ def recognise(path: Path) -> tuple[Published, WeightFile]:
     Raises InputError when it is none of them, saying in what it differs from one of its name.
     """
     found = digests_of(path)
-    files = [(entry, file) for entry in PUBLISHED for file in entry.files]
+    files = [(entry, file) for entry in catalogue.published() for file in entry.files]
     for entry, file in files:
         if file.identified and not difference(file, found):
             return entry, file

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.errors import InputError
+from fusion.looking.contact_sheet import check_grid, contact_sheet, fit
 from fusion.pairs import Image, luminance
-from fusion.pictures import check_grid, contact_sheet, fit
 
 CELL, LINE = 320, 2
 """Largest side of one shown image, and width of the box's line, in pixels."""

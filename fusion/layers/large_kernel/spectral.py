@@ -229,8 +229,3 @@ def buffer(like: Tensor, name: str, *shape: int) -> Tensor:
             flat = torch.empty(count, dtype=like.dtype, device=like.device)
         _BUFFERS.flat[key] = flat
     return flat[:count].view(shape)
-
-
-def release_buffers() -> None:
-    """Give this thread's working memory back."""
-    _BUFFERS.flat.clear()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion.errors import InputError
-from fusion.layers.lkc_blocks import (
+from fusion.networks.lkc_funet.blocks import (
     Block,
     BodyNorm,
     Down,
@@ -22,7 +22,7 @@ from fusion.layers.lkc_blocks import (
     make_norm,
     relu_after,
 )
-from fusion.layers.mpafm import MPAFM, Concatenate, MpafmNorm, MpafmRoles
+from fusion.networks.lkc_funet.mpafm import MPAFM, Concatenate, MpafmNorm, MpafmRoles
 
 InitNorm = Literal["in", "bn", "none"]
 Joint = Literal["on", "concat"]

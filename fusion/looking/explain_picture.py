@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.errors import InputError
-from fusion.explain import Explanation, Redundancy
 from fusion.files import write_atomically
+from fusion.looking.explain import Explanation, Redundancy
 from fusion.pairs import Image
 
 if TYPE_CHECKING:

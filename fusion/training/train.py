@@ -12,29 +12,28 @@ from typing import Any
 
 import torch
 
-from fusion.checkpoints import plain, save_checkpoint
 from fusion.errors import InputError
-from fusion.generate import fuse_images
+from fusion.generation.device import fuse_images
+from fusion.looking.contact_sheet import contact_sheet
 from fusion.method import FusionMethod
 from fusion.pairs import ImagePair
-from fusion.pictures import contact_sheet
 from fusion.registry import method_class, resolve_params
 from fusion.torch_tools import limited_threads, resolve_device
+from fusion.training.data import PairMemory
+from fusion.training.run import Row, TrainingRun
 from fusion.training.settings import TrainSettings
-from fusion.training_data import PairMemory
-from fusion.training_run import Row, TrainingRun
+from fusion.weights.checkpoints import plain, save_checkpoint
 
 SAMPLES = 4
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The trained weights, one history row an epoch, all seconds spent, and the epoch begun at."""
+    """The trained weights, one history row an epoch, and all seconds spent."""
 
     checkpoint: Path
     history: tuple[Row, ...]
     seconds: float
-    resumed_from: int
 
 
 def train(
@@ -72,7 +71,7 @@ def train(
     with limited_threads(threads), _own_randomness(where):
         torch.manual_seed(settings.seed)
         run = TrainingRun(cls(**arguments).to(where), settings, where, out / "state.pt", identity)
-        begun = run.resume()
+        run.resume()
         run.epochs(data, val, on_epoch)
         checkpoint = out / "weights.pt"
         # No seconds: equal trainings give equal files, and what was made of them stays valid.
@@ -83,7 +82,7 @@ def train(
         shown = val if len(val) else data
         _write_samples(out / "samples.png", run.method, shown, 4 * settings.crop, where)
     seconds = sum(row["seconds"] for row in run.history)
-    return TrainResult(checkpoint, tuple(run.history), seconds, begun)
+    return TrainResult(checkpoint, tuple(run.history), seconds)
 
 
 def _identity(

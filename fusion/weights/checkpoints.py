@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from fusion.errors import InputError
-from fusion.layouts import flat, matches
 from fusion.method import FusionMethod
 from fusion.torch_tools import load_checkpoint, write_checkpoint
+from fusion.weights.layouts import flat, matches
 
 FORMAT = "fuse-then/1"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from fusion.errors import InputError
-from fusion.weights import difference, digests_of
-from fusion.weights_list import WeightFile
+from fusion.weights.catalogue import WeightFile
+from fusion.weights.published import difference, digests_of
 
 Progress = Callable[[int, int | None], None]
 """Bytes so far, and bytes in all where the server says so."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusion.layers.ship_blocks import Invertible, conv, conv_pair, squeeze
+from fusion.networks.ship.blocks import Invertible, conv, conv_pair, squeeze
 
 
 class _Affine(nn.Module):

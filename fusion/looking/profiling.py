@@ -62,10 +62,10 @@ def profile(title: str, settings: ProfileSettings) -> Profile:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     if settings.threads:
         environment["OMP_NUM_THREADS"] = str(settings.threads)
-    command = [sys.executable, "-P", "-m", "fusion.profile", title, json.dumps(asdict(settings))]
+    this = [sys.executable, "-P", "-m", "fusion.looking.profiling"]
     try:
         done = subprocess.run(
-            command,
+            [*this, title, json.dumps(asdict(settings))],
             env=environment,
             capture_output=True,
             text=True,

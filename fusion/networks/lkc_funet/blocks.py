@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fusion.layers.group_norm import GroupNorm
-from fusion.layers.large_kernel import LargeKernelConv2d
+from fusion.layers.large_kernel.layer import LargeKernelConv2d
+from fusion.networks.lkc_funet.group_norm import GroupNorm
 
 BodyNorm = Literal["gn", "bn", "none"]
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from fusion.errors import InputError
 from fusion.method import FusionMethod
 from fusion.torch_tools import load_checkpoint, write_checkpoint
+from fusion.training.data import PairMemory
 from fusion.training.settings import TrainSettings
-from fusion.training_data import PairMemory
 
 STATE_FORMAT = "fuse-then-state/1"
 
@@ -117,10 +117,10 @@ class TrainingRun:
         }
         write_checkpoint(self.state, content)
 
-    def resume(self) -> int:
-        """Take up the state on disk, if any; return the number of epochs already done."""
+    def resume(self) -> None:
+        """Take up the state on disk, if there is any."""
         if not self.state.exists():
-            return 0
+            return
         content = load_checkpoint(self.state)
         _check_state(self.state, content, self.identity, self.settings.epochs)
         self.method.load_state_dict(content["method"])
@@ -130,7 +130,6 @@ class TrainingRun:
         torch.set_rng_state(content["rng"])
         if self.where.type == "cuda" and content["cuda_rng"] is not None:
             torch.cuda.set_rng_state(content["cuda_rng"], self.where)
-        return len(self.history)
 
 
 def _check_state(path: Path, content: Any, identity: dict[str, Any], epochs: int) -> None:

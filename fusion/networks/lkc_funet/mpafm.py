@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fusion.layers.lkc_blocks import conv
+from fusion.networks.lkc_funet.blocks import conv
 
 MpafmNorm = Literal["bn", "none"]
 MpafmRoles = Literal["enc_dec", "dec_enc"]
