@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from fusion.settings import Settings
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(Settings):
     """How to train; the defaults are LKC-FUNet's (arXiv 2411.10036), except the epochs.
 
     An epoch is one pass over the training pairs. `crops_per_image` random crops of every pair
@@ -14,13 +16,13 @@ class TrainSettings(BaseModel):
     pydantic's ValidationError, naming key and value, for a value of another type or out of range.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(default=32, ge=1)
     crop: int = Field(default=64, ge=8)
     crops_per_image: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(default=1e-4, gt=0)
     mixed_precision: bool = False
     seed: int = Field(default=0, ge=0)
     validate_every: int = Field(default=1, ge=1)

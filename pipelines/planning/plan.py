@@ -69,8 +69,3 @@ class Plan:
     def digest(self) -> str:
         """Identifies the whole experiment, data included."""
         return digest(sorted(cell.result.key for cell in self.cells))[:16]
-
-
-def fuses(method: MethodSpec) -> bool:
-    """Whether `method` makes its images here, so that disturbed pairs can be fused."""
-    return "folder" not in method.params

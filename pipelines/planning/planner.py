@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
@@ -14,7 +13,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.execution.job import Report
 from pipelines.execution.runner import Start, Step
 from pipelines.execution.worker import Worker
-from pipelines.planning.plan import Cell, Plan, fuses
+from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.preparation import Preparation
 from pipelines.specs.dataset import DatasetSpec, Task
 from pipelines.specs.experiment import ExperimentSpec
@@ -96,9 +95,9 @@ class Planner:
         if method.checkpoint is not None:
             facts["checkpoint"] = weights_digest(method, method.checkpoint, self._known)
             local["checkpoint"] = str(method.checkpoint)
-        if "folder" in method.params:  # images made elsewhere count by their bytes
-            images = self._known.folder(Path(method.params["folder"]))
-            facts["folder"] = names_digest(images)
+        images = self._known.image_folders(method.name, method.params)
+        if images:  # made elsewhere, so that they count by their bytes
+            facts["images"] = {key: names_digest(found) for key, found in images.items()}
         return stage_of("fuse", facts, {"weights": training} if training else {}, local), training
 
     def cell(
@@ -125,19 +124,22 @@ class Planner:
         checks = (builds,) if check is None else (builds, check)
         return Cell(method, task, seed, tuple(steps)), checks
 
+    def perturbations(self, experiment: ExperimentSpec, cell: Cell) -> tuple[Perturbation, ...]:
+        """Return what the test pairs of a clean cell are to be disturbed by.
+
+        Images that were made elsewhere, of clean pairs, show nothing of a disturbance.
+        """
+        if experiment.perturb is None or cell.task == "scoring":
+            return ()
+        premade = self._known.card(cell.method.name).premade
+        return () if premade else experiment.perturb.perturbations
+
     def perturbed(self, clean: Cell, perturbation: Perturbation) -> Cell:
         """Return the cell that shows disturbed test pairs to the networks of `clean`."""
         title = f"{VERBS[clean.task]} {clean.method.row} under {WORDS[perturbation.kind]}"
         stages = perturbed_stages(clean.result, perturbation, self._known)
         step = Step(f"{title} (seed {clean.seed})", stages)
         return replace(clean, steps=(step,), perturbation=perturbation)
-
-
-def perturbations(experiment: ExperimentSpec, cell: Cell) -> tuple[Perturbation, ...]:
-    """Return what the test pairs of a clean cell are to be disturbed by."""
-    if experiment.perturb is None or cell.task == "scoring" or not fuses(cell.method):
-        return ()
-    return experiment.perturb.perturbations
 
 
 def images_of(experiment: ExperimentSpec, task: Task) -> DatasetSpec:
@@ -177,7 +179,7 @@ def make_plan(
                 cell, checks = planner.cell(experiment, method, task, seed)
                 for check in checks:
                     ready.check(check)
-                found = perturbations(experiment, cell)
+                found = planner.perturbations(experiment, cell)
                 perturbed += [planner.perturbed(cell, one) for one in found]
                 cells.append(cell)
             except InputError as error:

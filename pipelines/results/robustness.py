@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 from fusion.perturb import KINDS, Kind, Perturbation
 from pipelines.execution.runner import Step
-from pipelines.planning.plan import Cell, Plan, fuses
+from pipelines.planning.plan import Cell, Plan
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.dataset import Task
 from pipelines.specs.perturbation import MEANING, UNITS, WORDS
@@ -133,7 +133,11 @@ def robustness_table(plan: Plan, found: Sequence[Curve], task: Task) -> Table:
     for method in methods:
         mine = [of[method, kind] for kind in kinds]
         rows += _rows(method, mine, len(plan.experiment.seeds))
-    left_out = [m.row for m in plan.experiment.methods if not fuses(m)]
+    clean, disturbed = (
+        {cell.method.row for cell in cells if cell.task == task}
+        for cells in (plan.cells, plan.perturbed)
+    )
+    left_out = [m.row for m in plan.experiment.methods if m.row in clean - disturbed]
     notes = [f"{WORDS[kind].capitalize()}: {MEANING[kind]}." for kind in kinds]
     what = f"under {WORDS[kinds[0]]}" if len(kinds) == 1 else "on disturbed pairs"
     return Table(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from fusion.errors import InputError
+from fusion.registry import card
 from pipelines.specs.base import LocalPath, Spec, expand
 from pipelines.specs.dataset import DatasetSpec
 
@@ -44,10 +46,22 @@ class MethodSpec(Spec):
 
     @field_validator("params")
     @classmethod
-    def _expand_folder(cls, params: dict[str, Any]) -> dict[str, Any]:
-        return {**params, "folder": expand(params["folder"])} if "folder" in params else params
+    def _expand_folders(cls, params: dict[str, Any], given: ValidationInfo) -> dict[str, Any]:
+        texts = [value for value in params.values() if isinstance(value, str)]
+        if not any(sign in text for text in texts for sign in "~$"):
+            return params  # what most methods have, and cards take time to read
+        folders = _image_folders(given.data.get("name", ""))
+        return {key: expand(value) if key in folders else value for key, value in params.items()}
 
     @property
     def row(self) -> str:
         """The row's title, unique within an experiment."""
         return self.label or self.name
+
+
+def _image_folders(method: str) -> tuple[str, ...]:
+    """Return the parameters of a method that name folders; what is wrong with it is said later."""
+    try:
+        return card(method).image_folders
+    except InputError:
+        return ()

@@ -41,9 +41,10 @@ def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:
     if method.checkpoint is not None:
         facts["checkpoint"] = weights_digest(method, method.checkpoint, known)
         local["checkpoint"] = str(method.checkpoint)
-    if "folder" in method.params:
-        folder = known.folder(Path(method.params["folder"]))
-        facts["names"] = digest([sorted(folder), sorted(dataset.pairs)])
+    images = known.image_folders(method.name, method.params)
+    if images:
+        found = {key: sorted(names) for key, names in images.items()}
+        facts["names"] = digest([found, sorted(dataset.pairs)])
         local |= local_of(dataset)
     return stage_of("check_method", facts, local=local)
 

@@ -17,9 +17,8 @@ def check_method(job: Job) -> Metrics:
     if job.spec["train"] and not method_class(name).trainable:
         raise InputError(f'The method "{name}" is inference only; take its "train" out.')
     method = load_method(name, job.local.get("checkpoint"), **job.spec["params"])
-    require = getattr(method, "require_names", None)
-    if require is not None:
-        require(list(job.dataset().pairs))
+    if "dataset" in job.local:
+        method.require_names(list(job.dataset().pairs))
     if method.needs_checkpoint and not job.spec["train"] and "checkpoint" not in job.local:
         raise InputError(
             f'The method "{name}" has no weights in this experiment; give "checkpoint" or "train".'

@@ -6,11 +6,12 @@ costs milliseconds. Facts live as long as one plan, so that the next one sees wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
+from fusion.method_card import MethodCard
 from fusion.pairs import list_images
 from fusion.registry import card, method_modules
 from pipelines.datasets.dataset import Dataset
@@ -24,11 +25,16 @@ class Facts:
         self._digests = digests
         self._known: dict[tuple[str, ...], Any] = {}
 
+    def card(self, method: str) -> MethodCard:
+        """Return what a method's file says about itself; InputError for an unknown method."""
+        found: MethodCard = self._once(("card", method), lambda: card(method))
+        return found
+
     def code(self, method: str) -> str:
         """Return the digest of a method's code; InputError for an unknown method."""
 
         def look() -> str:
-            card(method)  # an unknown name is an error with suggestions
+            self.card(method)  # an unknown name is an error with suggestions
             return code_digest(method_modules()[method])
 
         return str(self._once(("code", method), look))
@@ -65,6 +71,14 @@ class Facts:
 
         found: dict[str, str] = self._once(("folder", str(folder)), look)
         return found
+
+    def image_folders(self, method: str, params: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """Return the digests of the images in each folder that a method's parameters name.
+
+        Raises InputError for an unknown method, and for a folder that is missing.
+        """
+        keys = self.card(method).image_folders
+        return {key: self.folder(Path(params[key])) for key in keys if key in params}
 
     def splits(self, dataset: Dataset, key: str) -> dict[str, str]:
         """Return the digests of the pairs to train and to validate on; `key` names the dataset."""

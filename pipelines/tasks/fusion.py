@@ -100,9 +100,7 @@ def _perturbed(job: Job, method: FusionMethod) -> dict[str, ImagePair]:
 
     They are files like any other pair, so that a method that reads files itself sees them, too.
     """
-    from fusion.method import FusionMethod
-
-    if method.by_name and type(method).prepare is FusionMethod.prepare:
+    if method.premade():
         raise InputError(
             f'The method "{job.spec["method"]}" fuses nothing here: its images were made of clean '
             f"pairs; take it, or perturb, out of the experiment."

@@ -68,6 +68,8 @@ def test_card_is_complete_and_true(name: str) -> None:
     assert set(card.presets) == set(cls.presets)
     switches = (card.trainable, card.needs_checkpoint, card.by_name)
     assert switches == (cls.trainable, cls.needs_checkpoint, cls.by_name)
+    assert (card.premade, card.image_folders) == (cls.premade(), cls.image_folders)
+    assert set(card.image_folders) <= set(card.parameters)
 
 
 @pytest.mark.parametrize("variant", variants(COMPUTED))

@@ -90,6 +90,40 @@ def test_card_tells_what_the_file_says(plugin) -> None:
     assert path.stem not in sys.modules
 
 
+READY = '''"""Ready: images from two folders.
+
+Paper: none
+Licence: MIT
+Checkpoint: none
+"""
+
+from fusion.method import FusionMethod
+
+
+class Ready(FusionMethod):
+    by_name = True
+    image_folders = ("day", "night")
+
+    def __init__(self, day, night=None):
+        super().__init__()
+'''
+
+
+def test_card_tells_where_images_that_exist_already_lie(plugin) -> None:
+    plugin(READY)
+    card = registry.card("plug")
+    assert (card.premade, card.image_folders) == (True, ("day", "night"))
+    assert registry.method_class("plug").premade()
+    assert not registry.card("average").premade
+
+
+def test_a_method_that_prepares_its_images_makes_them(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(READY + "\n    def prepare(self, pairs, out):\n        pass\n")
+    assert not read_card("m", tmp_path / "m.py").premade
+    assert registry.method_class("precomputed").premade()
+    assert not registry.method_class("command").premade()
+
+
 @pytest.mark.parametrize("wrapped", ["{}", "MappingProxyType({})"])
 def test_card_finds_presets_kept_apart(tmp_path: Path, wrapped: str) -> None:
     inline = '{"small": {"width": 2}, "large": {"width": 8}}'

@@ -142,6 +142,8 @@ def test_variables_in_paths_are_expanded(tmp_path: Path, monkeypatch: pytest.Mon
     assert MethodSpec(name="precomputed", params={"folder": "$SOME_DATA/x"}).params == {
         "folder": f"{tmp_path}/x"
     }
+    params = {"command": "$SOME_DATA/run {infrared} {visible} {output}"}
+    assert MethodSpec(name="command", params=params).params == params  # no folder of images
 
 
 @pytest.mark.parametrize("text", ["${SOME_DATA}/M3FD", "$SOME_DATA/M3FD"])
