@@ -35,7 +35,7 @@ OURS = """
 import sys
 from pathlib import Path
 from detection.settings import DetectorSettings
-from detection.yolo import train
+from detection.yolo.training import train
 data, out, epochs, size, threads = sys.argv[1:]
 settings = DetectorSettings(model="yolov5n", image_size=int(size), epochs=int(epochs), batch=8)
 train(Path(data), settings, Path(out), threads=int(threads))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,3 +32,13 @@ def write_atomically(path: Path, content: bytes | str | Callable[[BinaryIO], obj
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a training's epochs as CSV, a column per key; what a row lacks stays empty."""
+    text = io.StringIO()
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, keys, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())

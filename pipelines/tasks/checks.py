@@ -28,7 +28,7 @@ def check_method(job: Job) -> Metrics:
 
 def check_detector(job: Job) -> Metrics:
     """Find out whether the initial checkpoint fits the detector."""
-    from detection.yolo import matching_layers
+    from detection.yolo.checkpoints import matching_layers
 
     path = Path(job.local["initial_checkpoint"])
     return {"layers": matching_layers(job.spec["model"], job.spec["classes"], path)}
@@ -36,7 +36,7 @@ def check_detector(job: Job) -> Metrics:
 
 def check_segmenter(job: Job) -> Metrics:
     """Find out whether the encoder exists and its checkpoint fits."""
-    from segmentation.deeplab import build_model
+    from segmentation.model import build_model
 
     names = (job.spec["architecture"], job.spec["encoder"], job.spec["classes"])
     _, load = build_model(*names, job.path("encoder_checkpoint"))

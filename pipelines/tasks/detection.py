@@ -13,7 +13,7 @@ def train_detector(job: Job) -> Metrics:
     """Train YOLOv5 from the same seed and budget on one method's images."""
     from detection.export import export
     from detection.settings import DetectorSettings
-    from detection.yolo import train
+    from detection.yolo.training import train
     from pipelines.datasets.labels import boxes_of
 
     dataset = job.dataset()
@@ -53,7 +53,7 @@ def detect(job: Job) -> Metrics:
     from detection.ap import average_precision, precision_recall
     from detection.datasets import coco_ground_truth
     from detection.pictures import plot_precision_recall
-    from detection.yolo import predict
+    from detection.yolo.prediction import predict
     from pipelines.datasets.labels import boxes_of
 
     dataset = job.dataset()

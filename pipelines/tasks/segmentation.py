@@ -10,8 +10,9 @@ from pipelines.execution.job import Job, Metrics, pictured
 
 def train_segmenter(job: Job) -> Metrics:
     """Train DeepLabV3 from the same seed and budget on one method's images."""
+    from segmentation.run import Epoch
     from segmentation.settings import SegmenterSettings
-    from segmentation.training import Epoch, train
+    from segmentation.training import train
 
     dataset = job.dataset()
     names = [name for names in dataset.splits.values() for name in names]
@@ -46,9 +47,9 @@ def segment(job: Job) -> Metrics:
     import numpy as np
 
     from segmentation.datasets import MSRS_PALETTE
-    from segmentation.deeplab import predict
     from segmentation.iou import evaluate
     from segmentation.pictures import plot_confusion
+    from segmentation.prediction import predict
 
     dataset = job.dataset()
     names = dataset.splits["test"]

@@ -11,12 +11,14 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from detection import yolo
 from detection.ap import average_precision
 from detection.datasets import Annotation, Box, coco_ground_truth, read_yolo
 from detection.export import export
 from detection.settings import DetectorSettings
-from detection.yolo import predict, read_checkpoint, train
+from detection.yolo import ultralytics
+from detection.yolo.checkpoints import fill, read_checkpoint
+from detection.yolo.prediction import detect, predict
+from detection.yolo.training import Recorder, train
 from fusion.errors import InputError
 from fusion.pairs import write_png
 
@@ -75,12 +77,12 @@ def layer(path: Path, key: str = "model.0.conv.weight") -> torch.Tensor:
 
 def test_ultralytics_is_offline_and_leaves_no_folder_behind():
     code = (
-        "import os; from detection.yolo import _prepare_ultralytics; _prepare_ultralytics();"
+        "import os; from detection.yolo.ultralytics import prepare; prepare();"
         "from ultralytics.utils import ONLINE, SETTINGS;"
         "print(os.path.exists(os.environ['YOLO_CONFIG_DIR']), ONLINE, SETTINGS['sync'],"
         "SETTINGS['mlflow'])"
     )
-    root = Path(yolo.__file__).parents[1]
+    root = Path(ultralytics.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
@@ -181,10 +183,10 @@ def test_settings_refuse(change, message):
 
 
 def test_train_refuses_what_cannot_work(scenes, data_yaml, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="torch sees no GPU"):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match='"cuda:0" is not on this machine'):
         train(data_yaml, TINY, tmp_path, device="cuda:0")
-    with pytest.raises(InputError, match='"gpu" is not known'):
+    with pytest.raises(InputError, match='Unknown device "gpu"'):
         train(data_yaml, TINY, tmp_path, device="gpu")
     with pytest.raises(InputError, match='"bf16" needs a CUDA device'):
         train(data_yaml, changed(precision="bf16"), tmp_path)
@@ -283,11 +285,10 @@ def test_a_known_output_lands_where_it_should(monkeypatch):
             out[:, :, 3] = torch.tensor([32, 24 + self.seen[2] / 2 - 24, 20, 10, 0.2, 0.9])
             return out
 
-    yolo._prepare_ultralytics()
     network = OneBox()
     wide, tall = np.zeros((96, 128, 3), np.uint8), np.zeros((128, 96, 3), np.uint8)
     with torch.inference_mode():
-        first, second, third = yolo._detect(network, [wide, wide, tall], 64, 0.5, 0.7)
+        first, second, third = detect(network, [wide, wide, tall], 64, 0.5, 0.7)
     assert first[0].tolist() == pytest.approx([44, 38, 84, 58, 0.9, 1])
     assert second.tolist() == first.tolist()
     assert third[0, 4:].tolist() == pytest.approx([0.9, 1])
@@ -313,13 +314,13 @@ def test_a_diverged_training_says_so(data_yaml, tmp_path, epochs):
 
 
 def test_a_silently_halved_batch_is_an_error():
-    recorder = yolo._Recorder(TINY, None)
+    recorder = Recorder(TINY, None)
     with pytest.raises(InputError, match="too small for batch: 4"):
         recorder(SimpleNamespace(batch_size=2))
 
 
 def test_best_keeps_the_best_epoch():
-    recorder = yolo._Recorder(changed(select="best"), None)
+    recorder = Recorder(changed(select="best"), None)
     for epoch, fitness in enumerate((0.1, 0.5, 0.3)):
         network = torch.nn.Linear(1, 1, bias=False)
         torch.nn.init.constant_(network.weight, fitness)
@@ -343,9 +344,8 @@ def test_best_keeps_the_best_epoch():
 
 
 def test_loaded_layers_survive_into_the_trained_weights(data_yaml, tmp_path):
-    yolo._prepare_ultralytics()
     torch.manual_seed(5)
-    other = yolo._build_network("yolov5n", 80).state_dict()  # another head: 80 classes
+    other = ultralytics.build_network("yolov5n", 80).state_dict()  # another head: 80 classes
     torch.save({"state_dict": {k: v.half() for k, v in other.items()}}, tmp_path / "start.pt")
     still = changed(
         epochs=1,
@@ -364,8 +364,7 @@ def test_loaded_layers_survive_into_the_trained_weights(data_yaml, tmp_path):
 
 
 def test_ultralytics_own_file_is_read_without_running_it(tmp_path):
-    yolo._prepare_ultralytics()
-    network = yolo._build_network("yolov5n", 3)
+    network = ultralytics.build_network("yolov5n", 3)
     content = {"epoch": -1, "ema": None, "model": network.half(), "train_args": {"lr0": 0.1}}
     torch.save(content, tmp_path / "native.pt")
     tensors = read_checkpoint(tmp_path / "native.pt")
@@ -401,7 +400,7 @@ def test_checkpoints_without_weights(tmp_path, content, message):
 
 
 def test_missing_or_broken_checkpoint(tmp_path):
-    with pytest.raises(InputError, match=r"none\.pt cannot be opened"):
+    with pytest.raises(InputError, match=r"none\.pt does not exist"):
         read_checkpoint(tmp_path / "none.pt")
     (tmp_path / "text.pt").write_text("hello")
     with pytest.raises(InputError, match=r"text\.pt is neither"):
@@ -409,20 +408,18 @@ def test_missing_or_broken_checkpoint(tmp_path):
 
 
 def test_checkpoint_of_another_network(tmp_path):
-    yolo._prepare_ultralytics()
     torch.save({f"encoder.{i}": torch.zeros(2) for i in range(5)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match=r"another network: it holds encoder.0, encoder.1, enc"):
-        yolo._fill(yolo._build_network("yolov5n", 2), tmp_path / "other.pt")
+        fill(ultralytics.build_network("yolov5n", 2), tmp_path / "other.pt")
 
 
 def test_the_public_coco_checkpoint_fits():
     if "FUSE_THEN_DATA" not in os.environ:
         pytest.skip("set FUSE_THEN_DATA to the folder that holds weights/")
     root = Path(os.environ["FUSE_THEN_DATA"])
-    yolo._prepare_ultralytics()
-    network = yolo._build_network("yolov5n", 3)
+    network = ultralytics.build_network("yolov5n", 3)
     path = root / "weights" / "detection" / "yolov5n_coco80_state_dict.pt"
-    assert yolo._fill(network, path) == 342
+    assert fill(network, path) == 342
     for key, value in read_checkpoint(path).items():
         if key.startswith("model.") and int(key.split(".")[1]) < 24:
             assert torch.equal(network.state_dict()[key].float(), value), key

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segmentation.deeplab import build_model
 from segmentation.dilated import DilatedConv2d, by_phases, use_dilated
+from segmentation.model import build_model
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 

@@ -14,12 +14,15 @@ from pydantic import ValidationError
 
 from fusion.errors import InputError
 from fusion.pairs import write_png
+from fusion.torch_tools import write_checkpoint
 from segmentation import samples
 from segmentation.datasets import MSRS_PALETTE, write_mask
-from segmentation.deeplab import load_file, predict, save_file
 from segmentation.iou import evaluate
+from segmentation.model import read_dictionary
+from segmentation.prediction import predict
+from segmentation.run import Epoch
 from segmentation.settings import SegmenterSettings, learning_rate
-from segmentation.training import Epoch, SegmenterResult, train
+from segmentation.training import SegmenterResult, train
 
 pytestmark = pytest.mark.training
 
@@ -71,7 +74,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 
 def same(first: Path, second: Path) -> bool:
-    one, two = (load_file(path)["state_dict"] for path in (first, second))
+    one, two = (read_dictionary(path)["state_dict"] for path in (first, second))
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
@@ -224,7 +227,7 @@ def test_end_to_end_learns_and_predicts(data: Data, tmp_path: Path) -> None:
     assert rows[-1].loss < 0.5 * rows[0].loss
     assert result.seconds > 0
     assert (result.encoder.loaded, result.encoder.total) == (0, 312)
-    saved = load_file(result.weights)
+    saved = read_dictionary(result.weights)
     assert saved["classes"] == list(NAMES)
     assert (saved["height"], saved["width"]) == (64, 64)
     with (tmp_path / "run" / "history.csv").open() as file:
@@ -260,7 +263,7 @@ def test_resume_ends_bitwise_equal(data: Data, tmp_path: Path, select: str) -> N
     for epoch in (1, 2):
         with pytest.raises(KeyboardInterrupt):
             data.train(tmp_path / "parts", settings, on_epoch=stop)
-        assert len(load_file(tmp_path / "parts" / "state.pt")["history"]) == epoch
+        assert len(read_dictionary(tmp_path / "parts" / "state.pt")["history"]) == epoch
         assert not (tmp_path / "parts" / "weights.pt").exists()
     rows: list[Epoch] = []
     parts = data.train(tmp_path / "parts", settings, on_epoch=rows.append)
@@ -279,12 +282,12 @@ def test_best_keeps_the_epoch_of_the_highest_miou(data: Data, tmp_path: Path) ->
     weights: list[dict[str, torch.Tensor]] = []
 
     def keep(row: Epoch) -> None:
-        weights.append(load_file(tmp_path / "run" / "state.pt")["model"])
+        weights.append(read_dictionary(tmp_path / "run" / "state.pt")["model"])
 
     result = data.train(tmp_path / "run", settings, on_epoch=keep)
     values = [row.val_miou for row in result.history]
     assert len(set(values)) > 1
-    chosen = load_file(result.weights)["state_dict"]
+    chosen = read_dictionary(result.weights)["state_dict"]
     equal = [all(torch.equal(w[key], chosen[key]) for key in chosen) for w in weights]
     assert equal.index(True) == int(np.argmax(values))
 
@@ -299,18 +302,18 @@ def test_the_state_of_another_run_is_refused(data: Data, tmp_path: Path) -> None
 
 
 def test_an_encoder_checkpoint_is_used_and_known_by_content(data: Data, tmp_path: Path) -> None:
-    from segmentation.deeplab import build_model
+    from segmentation.model import build_model
 
     encoder = build_model("DeepLabV3Plus", "mobilenet_v2", 2, None)[0].encoder.state_dict()
     checkpoint = tmp_path / "encoder.pth"
-    save_file(checkpoint, encoder)
+    write_checkpoint(checkpoint, encoder)
     for name in ("a.pth", "b.pth"):
         (tmp_path / name).write_bytes(checkpoint.read_bytes())
     one = changed(epochs=1, encoder_checkpoint=tmp_path / "a.pth")
     result = data.train(tmp_path / "run", one)
     assert result.encoder.loaded == result.encoder.total == 312
     data.train(tmp_path / "run", changed(epochs=1, encoder_checkpoint=tmp_path / "b.pth"))
-    save_file(tmp_path / "b.pth", encoder | {"more": torch.zeros(1)})
+    write_checkpoint(tmp_path / "b.pth", encoder | {"more": torch.zeros(1)})
     with pytest.raises(InputError, match="belongs to a training with other settings"):
         data.train(tmp_path / "run", changed(epochs=1, encoder_checkpoint=tmp_path / "b.pth"))
 

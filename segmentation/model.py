@@ -1,31 +1,23 @@
-"""DeepLabV3 and DeepLabV3+ from segmentation_models_pytorch: built, saved, loaded, applied."""
+"""DeepLabV3 and DeepLabV3+ of segmentation_models_pytorch, which only this module knows."""
 
 from __future__ import annotations
 
-import pickle
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from fusion.errors import InputError, did_you_mean
-from fusion.pairs import Image, read_rgb
-from segmentation.datasets import Palette, resize_image, write_mask
+from fusion.torch_tools import load_checkpoint
 from segmentation.dilated import use_dilated
 from segmentation.settings import ARCHITECTURES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-BAD_FILE = (
-    *(OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError),
-    pickle.UnpicklingError,
-)
 WEIGHTS_KEYS = ("architecture", "encoder", "classes", "height", "width", "state_dict")
 
 
@@ -64,38 +56,9 @@ def normalise(images: Tensor) -> Tensor:
     return (images.float().div(255.0) - mean).div(std).permute(0, 3, 1, 2)
 
 
-def predict(
-    weights: Path,
-    images: Mapping[str, Path],
-    out: Path,
-    *,
-    palette: Palette,
-    device: str = "cpu",
-    threads: int = 1,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Path]:
-    """Segment images by name into palette PNGs ``out/NAME.png`` of each image's own size.
-
-    The image is resized to the trained size, the logits are upsampled bilinearly, then argmax.
-    `on_progress` is called with (done, total). Raises InputError for bad weights or images.
-    """
-    check_device(device)
-    out.mkdir(parents=True, exist_ok=True)
-    written: dict[str, Path] = {}
-    with limited_threads(threads), torch.inference_mode():
-        model, about = load_segmenter(weights, device)
-        for name, path in images.items():
-            ids = _segment(model, read_rgb(path), about["height"], about["width"], device)
-            written[name] = out / f"{name}.png"
-            write_mask(written[name], ids, palette)
-            if on_progress is not None:
-                on_progress(len(written), len(images))
-    return written
-
-
-def load_segmenter(weights: Path, device: str) -> tuple[nn.Module, dict[str, Any]]:
+def load_segmenter(weights: Path, device: str | torch.device) -> tuple[nn.Module, dict[str, Any]]:
     """Return the model of a weights file in evaluation mode, and the file's other entries."""
-    saved = load_file(weights)
+    saved = read_dictionary(weights)
     lacking = [key for key in WEIGHTS_KEYS if key not in saved]
     if lacking:
         raise InputError(
@@ -114,55 +77,18 @@ def load_segmenter(weights: Path, device: str) -> tuple[nn.Module, dict[str, Any
     return to_device(model, device).eval(), saved
 
 
-def load_file(path: Path) -> dict[str, Any]:
+def read_dictionary(path: Path) -> dict[str, Any]:
     """Return the dictionary that torch saved in `path`, tensors and plain values only."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"The checkpoint {path} does not exist; check the path.") from error
-    # What torch.load raises for a file that is no checkpoint depends on the file's first bytes.
-    except BAD_FILE as error:
-        raise InputError(f"{path} cannot be read as a checkpoint; replace the file.") from error
+    saved = load_checkpoint(path)
     if not isinstance(saved, Mapping):
         raise InputError(f"{path} holds no dictionary of tensors; save the state_dict instead.")
     return dict(saved)
 
 
-def save_file(path: Path, payload: Mapping[str, Any]) -> None:
-    """Write a dictionary of tensors and plain values with torch, atomically."""
-    partial = path.with_name(path.name + ".part")
-    torch.save(dict(payload), partial)
-    partial.replace(path)
-
-
-def to_device(model: nn.Module, device: str) -> nn.Module:
+def to_device(model: nn.Module, device: str | torch.device) -> nn.Module:
     """Move a model to `device` in the channels-last layout of `normalise`."""
     # torch's type stubs lack this overload of Module.to.
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def check_device(device: str) -> None:
-    """Raise InputError unless torch can compute on `device` ("cpu", "cuda", "cuda:1", ...)."""
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f'The device "{device}" cannot be used for segmentation; choose "cpu" or an '
-            f'available one such as "cuda:0".'
-        ) from error
-
-
-@contextmanager
-def limited_threads(threads: int) -> Iterator[None]:
-    """Let torch compute with `threads` CPU threads, and give back the former number."""
-    if threads < 1:
-        raise InputError(f"threads is {threads} but must be at least 1.")
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _construct(architecture: str, encoder: str, classes: int) -> Any:
@@ -194,7 +120,7 @@ def _is_timm(encoder: str) -> bool:
 
 
 def _load_encoder(encoder: nn.Module, name: str, path: Path) -> int:
-    saved = load_file(path)
+    saved = read_dictionary(path)
     wanted = encoder.state_dict()
     fits = {
         key: saved[key]
@@ -209,12 +135,3 @@ def _load_encoder(encoder: nn.Module, name: str, path: Path) -> int:
         )
     encoder.load_state_dict(wanted | fits)
     return len(fits)
-
-
-def _segment(model: nn.Module, rgb: Image, height: int, width: int, device: str) -> Image:
-    small = torch.from_numpy(resize_image(rgb, height, width))[None].to(device)
-    logits = F.interpolate(
-        model(normalise(small)), size=rgb.shape[:2], mode="bilinear", align_corners=False
-    )
-    ids: Image = logits.argmax(1)[0].to(torch.uint8).cpu().numpy()
-    return ids

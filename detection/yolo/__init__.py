@@ -1,0 +1,1 @@
+"""The detector, YOLOv5u: trained on an exported dataset, then shown images."""

@@ -1,0 +1,103 @@
+"""A detector's weights on disk: ours, written and read back, and foreign ones to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from detection.settings import MODELS
+from detection.yolo.ultralytics import build_network, pickled_classes
+from fusion.errors import InputError, did_you_mean
+from fusion.torch_tools import load_checkpoint, write_checkpoint
+
+
+def write_weights(path: Path, model: str, classes: Sequence[str], state: dict[str, Tensor]) -> Path:
+    """Write a trained detector as a plain dictionary, for `load_network`."""
+    write_checkpoint(path, {"model": model, "classes": list(classes), "state_dict": state})
+    return path
+
+
+def load_network(weights: Path, classes: Sequence[str]) -> Any:
+    """Return the trained detector; InputError when it is not ours or of other classes."""
+    content = _load(weights)
+    if not isinstance(content, dict) or not {"model", "classes", "state_dict"} <= content.keys():
+        raise InputError(f"{weights} was not written by this package's training; train first.")
+    if list(content["classes"]) != list(classes):
+        raise InputError(
+            f"{weights} was trained for {', '.join(content['classes'])}, not for "
+            f"{', '.join(classes)}; predict with the same classes in the same order."
+        )
+    if content["model"] not in MODELS:
+        hint = did_you_mean(str(content["model"]), list(MODELS))
+        raise InputError(f'{weights} is of the detector "{content["model"]}", not known.{hint}')
+    network = build_network(content["model"], len(classes))
+    network.load_state_dict(content["state_dict"])
+    return network
+
+
+def matching_layers(model: str, classes: int, checkpoint: Path) -> int:
+    """Return how many tensors of a detector `checkpoint` would fill; prints nothing.
+
+    Raises InputError when there is none, so that a wrong file is found before any training.
+    """
+    return fill(build_network(model, classes), checkpoint)
+
+
+def fill(network: Any, checkpoint: Path) -> int:
+    """Copy every tensor of equal key and shape into `network`; return how many there were.
+
+    Raises InputError when there is none.
+    """
+    theirs, ours = read_checkpoint(checkpoint), network.state_dict()
+    common = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    if not common:
+        first, second = (", ".join(list(side)[:3]) for side in (theirs, ours))
+        raise InputError(
+            f"{checkpoint} is a checkpoint of another network: it holds {first}, ..., but the "
+            f"detector needs {second}, ...; give a checkpoint of the same model."
+        )
+    network.load_state_dict(common, strict=False)
+    return len(common)
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Return the floating-point tensors by key of a checkpoint, without running its pickle code.
+
+    Reads a plain state dict, one nested under "state_dict", and ultralytics' own files, of which
+    only the building blocks of YOLOv5u are allowed. Raises InputError for anything else.
+    """
+    content = _load(path)
+    if isinstance(content, dict):
+        for key in ("state_dict", "ema", "model"):
+            if content.get(key) is not None:
+                content = content[key]
+                break
+    if isinstance(content, torch.nn.Module):
+        content = content.state_dict()
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no state dict; give a checkpoint of a YOLOv5 network.")
+    tensors = {k: v.float() for k, v in content.items() if isinstance(v, Tensor)}
+    if not tensors:
+        raise InputError(f"{path} holds no tensors; give a checkpoint of a YOLOv5 network.")
+    return tensors
+
+
+def _load(path: Path) -> Any:
+    """Load a file of plain tensors, or else one of ultralytics' own format."""
+    try:
+        return load_checkpoint(path)
+    except InputError:
+        if not path.is_file():
+            raise
+    try:
+        with torch.serialization.safe_globals(pickled_classes()):
+            return load_checkpoint(path)
+    except InputError as error:
+        raise InputError(
+            f"{path} is neither a plain state dict nor a YOLOv5u file of ultralytics, and files "
+            f"that could run code are not loaded; save its state_dict() and give that."
+        ) from error

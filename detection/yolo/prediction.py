@@ -1,0 +1,91 @@
+"""A trained detector on images: boxes in pixels, as COCO's evaluation wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detection.yolo.checkpoints import load_network
+from detection.yolo.ultralytics import letterboxed, limited_threads, scale_boxes, suppressed
+from fusion.pairs import Image, read_rgb
+from fusion.torch_tools import resolve_device
+
+
+@torch.inference_mode()
+def predict(
+    weights: Path,
+    images: Mapping[str, Path],
+    classes: Sequence[str],
+    *,
+    image_size: int,
+    device: str = "cpu",
+    threads: int = 1,
+    batch: int = 16,
+    confidence: float = 0.001,
+    iou: float = 0.7,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Detect objects and return COCO detections, by image name and falling score.
+
+    Each is ``{"image", "category_id" (from 1), "bbox" [x, y, w, h] in pixels, "score"}``. The
+    thresholds are those of validation: every class of a box counts, at most 300 boxes an image.
+    `on_progress` gets the images done and their number. Raises InputError when `weights` is not
+    from `train`, or was trained for other classes.
+    """
+    where = resolve_device(device)
+    with limited_threads(threads):
+        network = load_network(weights, classes).to(where).eval()
+        found: list[dict[str, Any]] = []
+        names = sorted(images)
+        for start in range(0, len(names), batch):
+            chunk = names[start : start + batch]
+            pictures = [read_rgb(images[name]) for name in chunk]
+            for name, rows in zip(
+                chunk, detect(network, pictures, image_size, confidence, iou), strict=True
+            ):
+                found.extend(_as_detections(name, rows))
+            if on_progress is not None:
+                on_progress(start + len(chunk), len(names))
+    return found
+
+
+def detect(
+    network: Any, pictures: Sequence[Image], image_size: int, confidence: float, iou: float
+) -> list[Tensor]:
+    """Return per picture an N x 6 tensor: x1, y1, x2, y2 in its pixels, score, label."""
+    place = next(network.parameters()).device
+    results: list[Tensor] = []
+    for group in _runs_of_one_shape(letterboxed(pictures, image_size)):
+        batch = torch.from_numpy(np.stack(group)).to(place).float() / 255
+        for rows in suppressed(network(batch), confidence, iou):
+            scale_boxes(rows[:, :4], batch.shape[2:], pictures[len(results)].shape[:2])
+            results.append(rows.cpu())
+    return results
+
+
+def _runs_of_one_shape(inputs: Sequence[Image]) -> Iterator[list[Image]]:
+    group: list[Image] = []
+    for item in inputs:
+        if group and item.shape != group[0].shape:
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def _as_detections(name: str, rows: Tensor) -> list[dict[str, Any]]:
+    return [
+        {
+            "image": name,
+            "category_id": int(label) + 1,
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": score,
+        }
+        for x1, y1, x2, y2, score, label in rows.tolist()
+    ]

@@ -1,0 +1,145 @@
+"""What we ask of ultralytics; the only module that knows it.
+
+Importing it patches ``torch.save`` and ``PIL.Image.open`` for the whole process and sends its log
+to the console, so it is imported late, and training belongs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from torch import Tensor
+
+from detection.settings import STRIDE
+from fusion import torch_tools
+from fusion.pairs import Image
+
+
+def prepare() -> None:
+    """Import ultralytics quiet and offline, with settings of its own that outlive no import.
+
+    Its configuration folder is needed only while it is imported, and is removed at once: a
+    process that is killed later leaves nothing behind.
+    """
+    if "ultralytics" in sys.modules:
+        return
+    with tempfile.TemporaryDirectory(prefix="fuse-then-ultralytics-") as folder:
+        os.environ.update(
+            YOLO_CONFIG_DIR=folder,
+            YOLO_OFFLINE="true",
+            YOLO_AUTOINSTALL="false",
+            YOLO_VERBOSE="false",  # no progress bars
+            NO_ALBUMENTATIONS_UPDATE="1",
+        )
+        from ultralytics.data import utils
+        from ultralytics.utils import SETTINGS
+
+        # No integration may report anything, and nobody needs the font that would be fetched.
+        SETTINGS.update({key: False for key, value in SETTINGS.items() if isinstance(value, bool)})
+        utils.check_font = lambda _name: None
+
+
+def build_network(model: str, classes: int) -> Any:
+    """Build YOLOv5u from ultralytics' own file; by a bare name it would prefer one in the cwd."""
+    prepare()
+    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.utils import ROOT
+
+    text = (ROOT / "cfg" / "models" / "v5" / "yolov5.yaml").read_text(encoding="utf-8")
+    plan = {**yaml.safe_load(text), "scale": model[-1], "yaml_file": f"{model}.yaml"}
+    return DetectionModel(plan, nc=classes, verbose=False)
+
+
+def build_trainer(overrides: Mapping[str, Any]) -> Any:
+    """Return ultralytics' trainer of detectors with these of its own settings, seeds set."""
+    prepare()
+    from ultralytics.models.yolo.detect import DetectionTrainer
+
+    return DetectionTrainer(overrides=dict(overrides))
+
+
+def pickled_classes() -> list[Any]:
+    """Return what a pickled YOLOv5u consists of, and nothing whose construction has effects."""
+    prepare()
+    from torch import nn
+    from torch.nn.modules import container
+    from ultralytics.nn.modules import block, conv, head
+    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.utils import IterableSimpleNamespace
+
+    ours = [conv.Conv, conv.DWConv, conv.Concat, block.Bottleneck, block.C3, block.SPPF]
+    ours += [block.DFL, head.Detect, DetectionModel, IterableSimpleNamespace]
+    theirs = [nn.Conv2d, nn.BatchNorm2d, nn.SiLU, nn.MaxPool2d, nn.Identity]
+    return [*ours, *theirs, nn.Upsample, container.Sequential, container.ModuleList]
+
+
+def letterboxed(pictures: Sequence[Image], image_size: int) -> list[Image]:
+    """Return the pictures scaled to `image_size` and padded to the stride, as 3 x H x W."""
+    prepare()
+    from ultralytics.data.augment import LetterBox
+
+    boxed = LetterBox((image_size, image_size), auto=True, stride=STRIDE)
+    return [np.ascontiguousarray(boxed(image=picture).transpose(2, 0, 1)) for picture in pictures]
+
+
+def suppressed(output: Any, confidence: float, iou: float) -> list[Tensor]:
+    """Return a network's boxes per picture after non-maximum suppression, by falling score."""
+    from ultralytics.utils.nms import non_max_suppression
+
+    # Without max_time_img a slow machine would silently lose the last images of a batch.
+    found: list[Tensor] = non_max_suppression(
+        output, confidence, iou, multi_label=True, max_det=300, max_time_img=1e9
+    )
+    return found
+
+
+def scale_boxes(boxes: Tensor, seen: Sequence[int], picture: Sequence[int]) -> None:
+    """Move boxes, in place, from a letterboxed input of height and width `seen` to its picture."""
+    from ultralytics.utils import ops
+
+    ops.scale_boxes(seen, boxes, picture)
+
+
+@contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Send ultralytics' log and Python's warnings to a file, and nothing to the console."""
+    prepare()
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    loggers = [logging.getLogger("ultralytics"), logging.getLogger("py.warnings")]
+    before = [(item.handlers[:], item.level, item.propagate) for item in loggers]
+    logging.captureWarnings(True)
+    try:
+        for item in loggers:
+            item.handlers, item.propagate = [handler], False
+            item.setLevel(logging.INFO)
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for item, (handlers, level, propagate) in zip(loggers, before, strict=True):
+            item.handlers, item.propagate = handlers, propagate
+            item.setLevel(level)
+        handler.close()
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Set torch's threads, also where ultralytics resets them to the number of cores less one."""
+    prepare()
+    from ultralytics.utils import torch_utils
+
+    theirs = torch_utils.NUM_THREADS
+    torch_utils.NUM_THREADS = threads
+    try:
+        with torch_tools.limited_threads(threads):
+            yield
+    finally:
+        torch_utils.NUM_THREADS = theirs
