@@ -27,6 +27,16 @@ class Value:
     ci95: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Line:
+    """A curve of one method; `style` says what it is where a method has several."""
+
+    method: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    style: Literal["train", "val"] = "train"
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """A method's results behind its row, in the table's units and order of columns.

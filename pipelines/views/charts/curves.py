@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
-from typing import Literal
 
 import altair as alt
 
 from detection.ap import PrecisionRecall
+from pipelines.results.values import Line
 from pipelines.views.charts.parts import KEY_LINE, Room, chart, data, legend, row, shortened, titles
 from pipelines.views.charts.theme import CIRCLE, Look, Looks, looks
 
@@ -20,17 +20,7 @@ POINTS, BEHIND_POINTS = 200, 40
 """How many points a line of losses has at most, and one behind another's."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """A curve of one method; `style` says what it is where a method has several."""
-
-    method: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    style: Literal["train", "val"] = "train"
-
-
-def precision_recall(name: str, lines: Sequence[Line], looks: Looks) -> alt.LayerChart:
+def precision_recall_panel(name: str, lines: Sequence[Line], looks: Looks) -> alt.LayerChart:
     """Draw one class's curves, a line a method; the area below a line is its AP50."""
     title = titles(ROOM, WIDTH, shortened(name, 34), "precision")
     told = ", ".join(f"{line.method} {_area(line.y)}" for line in lines)
@@ -60,7 +50,7 @@ def _unit_square(lines: Sequence[Line], looks: Looks) -> alt.Chart:
     return _curves([r for one in rows for r in one], (0.0, 1.0), (0.0, 1.0), "recall", 2.0)
 
 
-def losses(lines: Sequence[Line], looks: Looks) -> dict[str, alt.LayerChart]:
+def loss_panels(lines: Sequence[Line], looks: Looks) -> dict[str, alt.LayerChart]:
     """Draw one panel a method on common axes: its seeds in colour, all others grey behind them."""
     values = [y for line in lines for y in line.y if math.isfinite(y)]
     if not values:

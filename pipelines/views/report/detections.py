@@ -17,7 +17,8 @@ from detection.datasets import Box
 from detection.matching import Ranking, rankings
 from detection.pictures import match
 from detection.resampling import RECALLS
-from pipelines.views.report.model import Line, Mark, PerImage
+from pipelines.results.values import Line
+from pipelines.views.report.model import Mark, PerImage
 
 CONFIDENCE, ENOUGH = 0.25, 3
 """Boxes that are shown and counted, and how many objects an image worth showing has."""

@@ -8,31 +8,31 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fusion.perturb import KINDS
 from pipelines.results.agreement import Difference, Evidence
-from pipelines.results.values import Table
-from pipelines.views.report.bars import class_bars, rank_matrix
-from pipelines.views.report.confusion import confusion_figure
-from pipelines.views.report.curves import loss_figures, precision_recall_figure
-from pipelines.views.report.forest import forest
-from pipelines.views.report.model import Line, Report, Robustness, TaskReport
-from pipelines.views.report.palette import Looks
-from pipelines.views.report.robustness import panel
-from pipelines.views.report.scatter import Point, pareto, scatter
+from pipelines.results.values import Line, Table
+from pipelines.views.charts import theme
+from pipelines.views.charts.classes import class_bars
+from pipelines.views.charts.curves import loss_panels, precision_recall_panel
+from pipelines.views.charts.differences import forest
+from pipelines.views.charts.matrices import confusion_matrix, rank_matrix
+from pipelines.views.charts.robustness import kinds_of, panel
+from pipelines.views.charts.speed import Point, pareto, scatter
+from pipelines.views.charts.theme import Chart, Looks
+from pipelines.views.report.model import Report, Robustness, TaskReport
 from pipelines.views.report.sentences import heading, headline_value, measured_on
-from pipelines.views.report.svg import figure, line, marker
 
 Named = dict[str, Markup]
 """Figures by what they show: a method, a class."""
 
 
+def drawn(chart: Chart) -> Markup:
+    """Return a chart as markup of the page: all text in it is escaped."""
+    return Markup(theme.svg(chart))
+
+
 def swatch(method: str, looks: Looks) -> Markup:
     """Return a method's colour, dashes and marker, as small as a letter."""
-    look = looks[method]
-    stroke = line(
-        0, 8, 28, 8, stroke=look.colour, stroke_width=2.4, stroke_dasharray=look.dash or None
-    )
-    return Markup(figure(28, 16, method, stroke, marker(14, 8, look)))
+    return Markup(theme.swatch(looks[method]))
 
 
 def differences(evidence: Evidence, looks: Looks) -> list[tuple[str, Markup]]:
@@ -45,46 +45,43 @@ def differences(evidence: Evidence, looks: Looks) -> list[tuple[str, Markup]]:
             groups.setdefault((one.column, one.reference), []).append(one)
     table = evidence.table
     return [
-        (column, Markup(forest(group, looks, table.digits, column in table.lower)))
+        (column, drawn(forest(group, looks, table.digits, column in table.lower)))
         for (column, _), group in groups.items()
     ]
 
 
 def by_column(table: Table, looks: Looks) -> list[Markup]:
     """Return bars for each column in which a method has a value."""
-    drawn = (class_bars(table, column, looks) for column in range(len(table.columns)))
-    return [Markup(bars) for bars in drawn if bars is not None]
+    charts = (class_bars(table, column, looks) for column in range(len(table.columns)))
+    return [drawn(bars) for bars in charts if bars is not None]
 
 
 def places(evidence: Evidence) -> Markup:
     """Return how often each method takes each place."""
-    return Markup(rank_matrix(evidence.ranks))
+    return drawn(rank_matrix(evidence.ranks))
 
 
 def precision_recall(part: TaskReport, looks: Looks) -> list[Markup]:
     """Return a figure for each class."""
-    return [Markup(precision_recall_figure(n, of, looks)) for n, of in part.curves.items()]
+    return [drawn(precision_recall_panel(n, of, looks)) for n, of in part.curves.items()]
 
 
 def confusions(part: TaskReport) -> Named:
     """Return each method's confusion matrix."""
     return {
-        method: Markup(confusion_figure(method, matrix, part.classes))
+        method: drawn(confusion_matrix(method, matrix, part.classes))
         for method, matrix in part.confusions.items()
     }
 
 
 def disturbed(part: Robustness, looks: Looks) -> list[Markup]:
     """Return a panel for each kind of disturbance."""
-    kinds = [kind for kind in KINDS if any(curve.kind == kind for curve in part.curves)]
-    return [Markup(panel(kind, part.curves, looks)) for kind in kinds]
+    return [drawn(panel(kind, part.curves, looks)) for kind in kinds_of(part.curves)]
 
 
-def losses(lines: Sequence[Line], looks: Looks, name: str) -> Named:
+def losses(lines: Sequence[Line], looks: Looks) -> Named:
     """Return each method's training curves on common axes."""
-    methods = dict.fromkeys(line.method for line in lines)
-    panels = loss_figures(lines, looks, name)
-    return {method: Markup(drawn) for method, drawn in zip(methods, panels, strict=False)}
+    return {method: drawn(chart) for method, chart in loss_panels(lines, looks).items()}
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ def _speed(report: Report, part: TaskReport, points: Sequence[Point], looks: Loo
         measured_on(part.speeds),
         lower,
         [point.method for point in pareto(points, lower)],
-        Markup(scatter(points, evidence.headline, looks, lower)),
+        drawn(scatter(points, evidence.headline, looks, lower)),
     )
 
 

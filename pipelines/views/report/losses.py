@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.planning.plan import Plan
+from pipelines.results.values import Line
 from pipelines.store.store import Stage, Store
-from pipelines.views.report.model import Line
 
 Row = Mapping[str, float]
 DETECTOR = ("box_loss", "cls_loss", "dfl_loss")

@@ -8,23 +8,13 @@ from typing import Literal
 
 from pipelines.results.agreement import Agreement, Evidence
 from pipelines.results.robustness import Curve
-from pipelines.results.values import Table
+from pipelines.results.values import Line, Table
 from segmentation.iou import Confusion
 
 MarkKind = Literal["hit", "false", "found", "missed"]
 Side = Literal["truth", "prediction"]
 PerImage = Mapping[str, float]
 """A score by the name of a test image."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """A curve of one method; `style` says what it is where a method has several."""
-
-    method: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    style: Literal["train", "val"] = "train"
 
 
 @dataclass(frozen=True)

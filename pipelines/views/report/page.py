@@ -21,10 +21,10 @@ from pipelines.results.values import Row, Table
 from pipelines.specs.dataset import TASKS
 from pipelines.store.store import Store
 from pipelines.views import formats
+from pipelines.views.charts.theme import looks
 from pipelines.views.report import figures, origins, sentences
 from pipelines.views.report.content import collect
 from pipelines.views.report.model import BOXES, Report, Strip, TaskReport
-from pipelines.views.report.palette import looks
 
 TEMPLATES = Path(__file__).with_name("templates")
 POLICY = (

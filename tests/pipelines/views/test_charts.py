@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-import altair as alt
 import numpy as np
 import pytest
 
@@ -15,14 +14,13 @@ from detection.ap import PrecisionRecall
 from fusion.perturb import Kind
 from pipelines.results.evidence import Difference
 from pipelines.results.robustness import Curve
-from pipelines.results.values import Row, Table, Value
+from pipelines.results.values import Line, Row, Table, Value
 from pipelines.views.charts.classes import class_bars
 from pipelines.views.charts.curves import (
     BEHIND,
-    Line,
     class_precision_recall,
-    losses,
-    precision_recall,
+    loss_panels,
+    precision_recall_panel,
     thinned,
 )
 from pipelines.views.charts.differences import forest
@@ -31,7 +29,7 @@ from pipelines.views.charts.matrices import confusion_matrix, rank_bars, rank_ma
 from pipelines.views.charts.parts import shortened
 from pipelines.views.charts.robustness import kinds_of, panel, picture
 from pipelines.views.charts.speed import Axes, Point, log_ticks, name_boxes, pareto, scatter
-from pipelines.views.charts.theme import Looks, looks, png, shade, svg, swatch
+from pipelines.views.charts.theme import Chart, Looks, looks, png, shade, svg, swatch
 
 EVIL = "<script>alert('x')</script> & <img src=x onerror=alert(1)>"
 NAMES = ("infrared", "visible", "average", EVIL)
@@ -39,18 +37,18 @@ LOOKS = looks([(name, name) for name in NAMES])
 MINUS = "\N{MINUS SIGN}"
 
 
-def rows(chart: alt.TopLevelMixin) -> list[dict[str, Any]]:
+def rows(chart: Chart) -> list[dict[str, Any]]:
     """Return the data of all layers and panels of a chart, which is checked against the schema."""
     return [row for part in chart.to_dict()["datasets"].values() for row in part]
 
 
-def of(chart: alt.TopLevelMixin, method: str, *keys: str) -> tuple[Any, ...]:
+def of(chart: Chart, method: str, *keys: str) -> tuple[Any, ...]:
     """Return the values of a method's row that has all of these keys."""
     found = [row for row in rows(chart) if row.get("method") == method and keys[0] in row]
     return tuple(found[0].get(key) for key in keys)
 
 
-def drawn(chart: alt.TopLevelMixin) -> ElementTree.Element:
+def drawn(chart: Chart) -> ElementTree.Element:
     """Return a chart's SVG, after the checks that hold for every one."""
     text = svg(chart)
     assert "<script" not in text
@@ -66,7 +64,7 @@ def drawn(chart: alt.TopLevelMixin) -> ElementTree.Element:
     return root
 
 
-def marked(chart: alt.TopLevelMixin) -> dict[str, set[str]]:
+def marked(chart: Chart) -> dict[str, set[str]]:
     """Return by method the kinds of elements that are marked as the method's."""
     found: dict[str, set[str]] = {}
     for element in drawn(chart).iter():
@@ -164,7 +162,8 @@ def test_names_stand_where_vega_draws_the_points() -> None:
 
 def test_ticks_of_many_powers_are_powers_alone() -> None:
     assert log_ticks(0.02, 3.0) == pytest.approx([0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
-    assert log_ticks(0.001, 3.0) == pytest.approx([0.001, 0.01, 0.1, 1.0])
+    assert log_ticks(0.004, 0.3) == pytest.approx([0.005, 0.01, 0.02, 0.05, 0.1, 0.2])
+    assert log_ticks(0.001, 10) == pytest.approx([0.001, 0.01, 0.1, 1, 10])
 
 
 RECALL = (0.0, 0.5, 1.0)
@@ -173,7 +172,7 @@ LINES.append(Line(EVIL, RECALL, (1.0, math.nan, 0.0)))
 
 
 def test_curves_are_drawn_as_given_and_named_by_their_area() -> None:
-    chart = precision_recall("person", LINES[:3], LOOKS)
+    chart = precision_recall_panel("person", LINES[:3], LOOKS)
     mine = [(r["x"], r["y"]) for r in rows(chart) if r.get("method") == "visible"]
     assert mine == list(zip(RECALL, (1.0, 0.6, 0.1), strict=True))
     assert "visible 56.7" in str(chart.to_dict()["description"])
@@ -193,7 +192,7 @@ def epochs(method: str, first: float, number: int = 4, **style: Any) -> Line:
 
 def test_losses_are_a_panel_a_method_with_all_others_behind() -> None:
     lines = [epochs("infrared", 4.0), epochs("infrared", 5.0), epochs("average", 6.0)]
-    panels = losses([*lines, epochs("average", 7.0, style="val")], LOOKS)
+    panels = loss_panels([*lines, epochs("average", 7.0, style="val")], LOOKS)
     assert list(panels) == ["infrared", "average"]
     found = rows(panels["average"])
     grey = [r for r in found if r.get("color") == BEHIND.colour]
@@ -208,8 +207,8 @@ def test_losses_are_a_panel_a_method_with_all_others_behind() -> None:
 
 
 def test_losses_that_are_nowhere_finite_have_no_panel() -> None:
-    assert losses([Line("average", (1.0, 2.0), (math.nan, math.inf))], LOOKS) == {}
-    assert losses([], LOOKS) == {}
+    assert loss_panels([Line("average", (1.0, 2.0), (math.nan, math.inf))], LOOKS) == {}
+    assert loss_panels([], LOOKS) == {}
 
 
 def test_a_long_line_keeps_its_ends_and_few_points() -> None:
@@ -283,7 +282,7 @@ def test_bars_of_ranks_count_metrics_by_place() -> None:
     assert [r["mean"] for r in rows(chart) if "mean" in r] == ["1.50", "1.67"]
 
 
-CHARTS: dict[str, Callable[[Looks], alt.TopLevelMixin | None]] = {
+CHARTS: dict[str, Callable[[Looks], Chart | None]] = {
     "differences": lambda given: forest(differences(-2, 3, -4, 1), given, 1, lower=False),
     "one difference": lambda given: forest(differences(0.0), given, 3, lower=True),
     "bars": lambda given: class_bars(
@@ -293,13 +292,13 @@ CHARTS: dict[str, Callable[[Looks], alt.TopLevelMixin | None]] = {
         table(Value(0.0, None, 1), column=EVIL), 0, given
     ),
     "speed": lambda given: scatter(POINTS, EVIL, given, lower=False),
-    "precision": lambda given: precision_recall(EVIL, LINES, given),
+    "precision": lambda given: precision_recall_panel(EVIL, LINES, given),
     "precision by class": lambda given: class_precision_recall(
         PrecisionRecall(RECALL, {EVIL: (1.0, 0.5, 0.0)}), EVIL
     ),
     "precision of nothing": lambda given: class_precision_recall(PrecisionRecall(RECALL, {}), ""),
-    "losses": lambda given: losses([epochs(EVIL, 3.0), epochs("average", 2.0)], given)[EVIL],
-    "one epoch": lambda given: losses(
+    "losses": lambda given: loss_panels([epochs(EVIL, 3.0), epochs("average", 2.0)], given)[EVIL],
+    "one epoch": lambda given: loss_panels(
         [Line(EVIL, (1.0,), (math.nan,)), epochs("average", 0.0, 1)], given
     )[EVIL],
     "disturbed": lambda given: panel("shift", DISTURBED, given),
@@ -359,9 +358,9 @@ def test_a_long_name_is_cut_in_its_middle() -> None:
 
 
 def test_no_two_methods_look_alike() -> None:
-    found = looks([(f"row {n}", f"method {n}") for n in range(70)])
-    assert len({(look.colour, look.marker) for look in found.values()}) == 70
-    assert looks([("a", "infrared"), ("b", "visible")])["a"].dash == ()
+    sources = [("infrared", "infrared"), ("the visible ones", "visible")]
+    found = looks([*sources, *((f"row {n}", "average") for n in range(70))])
+    assert len({(look.colour, look.marker) for look in found.values()}) == 72
 
 
 def test_swatches_are_xml_and_shades_run_from_white_to_blue() -> None:

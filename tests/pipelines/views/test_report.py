@@ -41,10 +41,7 @@ from pipelines.views.report.detections import read_detected
 from pipelines.views.report.examples import mean_over_seeds, most_different
 from pipelines.views.report.model import Report, Robustness
 from pipelines.views.report.page import page
-from pipelines.views.report.palette import looks
-from pipelines.views.report.scatter import Point, pareto, scatter
 from pipelines.views.report.sentences import finding, unsupported
-from pipelines.views.report.svg import Scale, log_ticks, ticks
 
 VOID = frozenset({"br", "input", "meta"})
 """Elements without an end tag."""
@@ -230,9 +227,12 @@ def test_every_figure_says_in_words_what_it_shows(html: str) -> None:
 
 def test_letters_stay_legible_on_a_phone(html: str) -> None:
     """A phone of 390 pixels leaves 362 for a figure."""
+    seen = 0
     for width, body in re.findall(r'<svg viewBox="0 0 ([\d.]+) [^>]*>(.*?)</svg>', html):
-        sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', body)]
+        sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)(?:px)?"', body)]
+        seen += len(sizes)
         assert all(size * 362 / float(width) >= 9 for size in sizes)
+    assert seen > 400
 
 
 def test_the_numbers_are_those_of_the_tables(made: Made, html: str) -> None:
@@ -549,39 +549,3 @@ def test_images_are_chosen_by_the_spread_one_from_each_third() -> None:
     assert most_different([first, first], list(first)) == []
     assert most_different([first, second], ["2"]) == [("2", pytest.approx(0.05))]
     assert mean_over_seeds([{"a": 0.0, "b": 1.0}, {"a": 1.0}]) == {"a": 0.5}
-
-
-def test_the_front_holds_what_nothing_beats_in_both() -> None:
-    points = [
-        Point(*each, None) for each in (("a", 1, 10), ("b", 2, 9), ("c", 3, 20), ("d", 3, 15))
-    ]
-    assert [p.method for p in pareto(points, lower=False)] == ["a", "c"]
-    assert [p.method for p in pareto(points, lower=True)] == ["a", "b"]
-
-
-def test_names_in_the_scatter_do_not_cover_each_other() -> None:
-    methods = [f"method {n}" for n in range(12)]
-    points = [Point(name, 0.01, 50 + n / 100, None) for n, name in enumerate(methods)]
-    drawn = scatter(points, "mAP50", looks([(m, m) for m in methods]), lower=False)
-    found = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>method', drawn)
-    assert len(found) == 12
-    places = [(float(x), float(y)) for x, y in found]
-    for n, (x, y) in enumerate(places):
-        for other, down in places[n + 1 :]:
-            assert abs(x - other) > 50 or abs(y - down) >= 13.9
-
-
-def test_ticks_are_round_and_inside() -> None:
-    assert ticks(0, 1, 5) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert ticks(-32.6, 4.2, 4) == [-30, -20, -10, 0]
-    assert ticks(3, 3) == [3]
-    assert log_ticks(0.004, 0.3) == pytest.approx([0.005, 0.01, 0.02, 0.05, 0.1, 0.2])
-    assert log_ticks(0.001, 10) == pytest.approx([0.001, 0.01, 0.1, 1, 10])
-    assert Scale((1, 100), (0, 200), log=True)(10) == pytest.approx(100)
-
-
-def test_no_two_methods_look_alike() -> None:
-    methods = [("infrared", "infrared"), ("visible", "visible")]
-    methods += [(f"m{n}", "average") for n in range(40)]
-    found = looks(methods)
-    assert len(found) == len(set(found.values())) == 42
