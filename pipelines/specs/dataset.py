@@ -88,6 +88,9 @@ class DatasetSpec(Spec):
         folders = [self.infrared, self.visible, *([self.labels] if self.labels else [])]
         if len({"{split}" in folder for folder in folders}) > 1:
             raise ValueError('either all of infrared, visible and labels hold "{split}" or none')
+        if self.scenes is not None and not layout_of(self.layout).drawn:
+            drawn = layouts_that(lambda other: other.drawn)
+            raise ValueError(f"scenes are drawn in no layout {self.layout}; take one of {drawn}")
         self._check_labels(layout_of(self.layout))
         self._check_parts(layout_of(self.layout))
         return self

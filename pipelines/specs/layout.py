@@ -53,6 +53,8 @@ class Layout:
     read: Read | None = None
     joins_parts: bool = False
     """Whether a dataset may join several parts."""
+    drawn: bool = False
+    """Whether the embedded scenes are written in it."""
 
     @property
     def defaults(self) -> dict[str, Any]:

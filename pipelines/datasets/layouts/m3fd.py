@@ -13,6 +13,7 @@ LAYOUT = Layout(
     label_files="*.xml",
     task="detection",
     classes=M3FD_CLASSES,
+    drawn=True,
     find=files_ending(".xml"),
     read=one_image_a_file(read_voc),
 )

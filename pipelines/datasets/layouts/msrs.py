@@ -14,6 +14,7 @@ LAYOUT = Layout(
     label_files="*.png",
     task="segmentation",
     classes=MSRS_CLASSES,
+    drawn=True,
     find=list_images,
     read=mask,
 )

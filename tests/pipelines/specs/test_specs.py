@@ -169,6 +169,10 @@ def test_an_unset_variable_is_named(
             '"layout" (it is \'cocoa\'): there is no layout "cocoa". Did you mean',
         ),
         ({"layout": "cocoa"}, 'Did you mean "coco"? Available: coco, m3fd, msrs, pairs, yolo.'),
+        (
+            {"layout": "pairs", "root": None, "scenes": {"train": 1, "test": 1}},
+            "scenes are drawn in no layout pairs; take one of m3fd, msrs",
+        ),
         ({"layout": "coco"}, "layout coco needs classes: a list with the names of its categories"),
         ({"split": {"ratios": [8, 1, 0]}}, "train and test above 0"),
         ({"split": {"ratios": [8, -1, 1]}}, "train and test above 0"),
