@@ -141,15 +141,27 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # a killed stage's last words are in its log
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_watch, args=(jobs,), daemon=True).start()
+    threading.Thread(target=_watch, args=(_own_stdin(), jobs), daemon=True).start()
     while True:
         job = jobs.get()
         _redirect(Path(job["out"]) / LOG)
         _say(talk, _make(job, device, threads, talk))
 
 
-def _watch(jobs: queue.Queue[dict[str, Any]]) -> None:
-    for line in sys.stdin:
+def _own_stdin() -> IO[str]:
+    """Return the stream of jobs, and leave an empty standard input behind.
+
+    A forked process first closes sys.stdin, and would wait for ever for a thread that reads it.
+    """
+    given = os.fdopen(os.dup(0), encoding="utf-8")
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    return given
+
+
+def _watch(given: IO[str], jobs: queue.Queue[dict[str, Any]]) -> None:
+    for line in given:
         jobs.put(json.loads(line))
     # What a stage has started goes with it; only a process of its own session leads a group.
     with contextlib.suppress(ProcessLookupError):

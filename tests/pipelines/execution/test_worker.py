@@ -24,7 +24,7 @@ Job = Callable[..., dict[str, Any]]
 
 # Read by the subprocess at its start: stages that exist only here.
 SITE = """
-import os, subprocess, sys, time, warnings
+import multiprocessing, os, subprocess, sys, time, warnings
 from pipelines.tasks import kinds as stages
 from fusion.errors import InputError
 
@@ -50,7 +50,15 @@ def waits(job):
     job.report(os.getpid(), child.pid, "waiting")
     time.sleep(600)
 
-for body in (numbers, bad, bug, dies, waits):
+def forks(job):
+    child = multiprocessing.get_context("fork").Process(target=os.getpid)
+    child.start()
+    child.join(10)
+    ended = child.exitcode
+    child.kill()
+    return {"ended": ended, "stdin": sys.stdin.read() if ended == 0 else None}
+
+for body in (numbers, bad, bug, dies, waits, forks):
     stages.KINDS[body.__name__] = stages.Kind(body, 1, ())
 """
 
@@ -230,3 +238,7 @@ def test_a_folder_named_like_ours_where_the_user_stands_is_not_ours(
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not ours')")
     assert start().run(job("numbers"), tmp_path, ignore)["threads"] == 3
+
+
+def test_a_stage_may_fork_as_image_loaders_do(start: Start, job: Job, tmp_path: Path) -> None:
+    assert start().run(job("forks"), tmp_path, ignore) == {"ended": 0, "stdin": ""}
