@@ -1,214 +1,168 @@
-"""The command line: every error the user can mend is one sentence and exit code 2."""
+"""The command line: words in, a command's words out, and every mendable error one sentence."""
 
 from __future__ import annotations
 
-import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Literal
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 from fusion.errors import InputError
+from pipelines.cli.commands import COMMANDS, FAMILIES
 from pipelines.execution.worker import StageFailed
 
-Command = Callable[[argparse.Namespace], int]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 a stage failed, 2 the input is wrong."""
-    options = parser().parse_args(arguments)
-    try:
-        return int(options.command(options))
-    except InputError as error:
-        print(f"fuse-then: {error}", file=sys.stderr)
-        return 2
-    except StageFailed as error:
-        print(f"fuse-then: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader, head or less, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("fuse-then: stopped; finished stages are kept, run again to go on.", file=sys.stderr)
-        return 130
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    from pipelines.cli import data as commands_data
-    from pipelines.cli import fuse as commands_fusion
-    from pipelines.cli import look as commands_explain
-    from pipelines.cli import measure as commands_profile
-    from pipelines.cli import publish as commands_mlflow
-    from pipelines.cli import report as commands_report
-    from pipelines.cli import run as commands
-    from pipelines.cli import score as commands_score
-    from pipelines.cli import weights as commands_weights
-
-    top = argparse.ArgumentParser(prog="fuse-then", description=__doc__ and DESCRIPTION)
-    sub = top.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, run: Command, text: str) -> argparse.ArgumentParser:
-        made = sub.add_parser(name, help=text, description=text)
-        made.set_defaults(command=run)
-        return made
-
-    for name, text in (
-        ("compare", "fuse, detect, segment and score: all tables of an experiment"),
-        ("detect", "the detection table of an experiment"),
-        ("segment", "the segmentation table of an experiment"),
-        ("train-fusion", "train the fusion networks of an experiment"),
-    ):
-        made = command(name, commands.run_flow, text)
-        made.set_defaults(flow=name)
-        _experiment(made)
-        _work(made)
-    _score(command("score", commands_score.score, "the quality of fused images, by metrics"))
-    _experiment(command("plan", commands.plan, "each stage: cached, to run or blocked, and why"))
-    table = command("table", commands.table, "the tables from whatever is finished")
-    _experiment(table)
-    table.add_argument("--format", choices=("text", "md", "csv", "latex", "json"), default="text")
-    _report(command("report", commands_report.report, "one HTML page of whatever is finished"))
-    _fuse(command("fuse", commands_fusion.fuse, "fuse two folders of images"))
-    methods = command("methods", commands_fusion.methods, "list the fusion methods")
-    methods.add_argument("--json", action="store_true", help="as JSON")
-    _profile(command("profile", commands_profile.profile, "parameters, time and memory of methods"))
-    _explain(command("explain", commands_explain.explain, "how feature maps repeat each other"))
-    _sheet(command("sheet", commands_explain.sheet, "fused images side by side, with a zoom"))
-    _weights(command("weights", commands_weights.weights_list, "the authors' published weights"))
-    _data(command("data", commands_data.data_verify, "look at a dataset before using it"))
-    _mlflow(command("mlflow", commands_mlflow.sync, "what the store holds, in MLflow"))
-    return top
-
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel, InlineText
+    from rich.console import Console, ConsoleOptions
 
 DESCRIPTION = (
     "Fuse infrared and visible images with many methods, train the same detector and segmenter "
     "on each, and print who wins, by how much, and how sure we are."
 )
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a stage failed (the others are done and kept); 2 the words, the "
+    "experiment or the data are wrong, or a plan is blocked; 130 stopped by Ctrl-C."
+)
 
 
-def _experiment(made: argparse.ArgumentParser, nargs: Literal["?"] | None = None) -> None:
-    text = "EXPERIMENT.yaml, or the name of a shipped one"
-    made.add_argument("experiment", nargs=nargs, help=text)
-    made.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
-    _store(made)
+class HelpPage:
+    """Help as aligned columns without boxes: the same on a terminal, in a pipe and in a file."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        """Print a group of commands or options."""
+        from cyclopts.help import DescriptionRenderer
+        from rich.table import Table
+
+        if not panel.entries:
+            return
+        describe = DescriptionRenderer()
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="cyan", no_wrap=True)
+        table.add_column()
+        for entry in panel.entries:
+            table.add_row(f"  {' '.join(entry.display_labels_with_metavar)}", describe(entry))
+        console.print()
+        console.print(panel.title, style="bold", highlight=False)
+        console.print(table)
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: object) -> None:
+        """Print how the command is written."""
+        console.print(f"Usage: {usage}", highlight=False, markup=False)
+
+    def render_description(
+        self, console: Console, options: ConsoleOptions, description: InlineText
+    ) -> None:
+        """Print what the command does."""
+        console.print(description.primary_renderable, highlight=False)
 
 
-def _work(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--devices", help="cpu, or cuda:0,cuda:1 (default: what is there)")
-    made.add_argument("--jobs", type=int, help="trainings at once on the processor (default 2)")
+def command_line() -> App:
+    """Return the whole command line; no command's module is imported."""
+    app = App(
+        name="fuse-then",
+        help=DESCRIPTION,
+        help_epilogue=EXIT_CODES,
+        help_format="plaintext",
+        help_formatter=HelpPage(),
+        version=lambda: f"fuse-then {version('fuse-then')}",
+        default_parameter=Parameter(negative=(), allow_repeating=True),
+        group_arguments="Arguments",
+        group_parameters="Options",
+        group_commands=Group("About fuse-then", sort_key=len(COMMANDS)),
+        print_error=False,
+        exit_on_error=False,
+    )
+    app.register_install_completion_command(help="Let your shell complete fuse-then's words.")
+    for place, (title, commands) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=place)
+        for number, (words, path, text, example) in enumerate(commands):
+            family, _, name = words.rpartition(" ")
+            if family and family not in app:
+                app.command(_family(family, group))
+            parent = app[family] if family else app
+            parent.command(
+                f"pipelines.cli.{path}",
+                name=name,
+                help=text,
+                sort_key=number,
+                group=None if family else group,
+                help_epilogue=f"Example: {example}",
+            )
+    return app
 
 
-def _score(made: argparse.ArgumentParser) -> None:
-    _experiment(made, nargs="?")
-    _work(made)
-    made.set_defaults(flow="score")
-    folders = made.add_argument_group("without an experiment", "score folders, matched by stem")
-    for name in ("infrared", "visible", "fused"):
-        folders.add_argument(f"--{name}", metavar="DIR")
-    folders.add_argument("--convention", choices=("paper", "released"), help="(default: paper)")
-    folders.add_argument("--metrics", nargs="+", metavar="NAME", help="(default: all twelve)")
-    folders.add_argument("--json", metavar="FILE", help="means, intervals, counts")
-    folders.add_argument("--per-image", metavar="CSV", help="one line an image")
-    folders.add_argument("--device", default="cpu")
+def _family(name: str, group: Group) -> App:
+    text, example = FAMILIES[name]
+    return App(
+        name=name,
+        help=text,
+        help_epilogue=f"Example: {example}",
+        group=group,
+        group_commands="Commands",
+    )
 
 
-def _store(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--store", help="where results live (default: $FUSE_THEN_STORE or ./runs)")
+app = command_line()
 
 
-def _report(made: argparse.ArgumentParser) -> None:
-    _experiment(made)
-    made.add_argument("--out", metavar="FILE.html", help="(default: STORE/reports/NAME.html)")
+def main(
+    arguments: Sequence[str] | None = None,
+    flows: Callable[[], AbstractContextManager[Any]] | None = None,
+) -> int:
+    """Run one command; returns the exit code, as `EXIT_CODES` has them.
+
+    `flows` opens another source of flows than `pipelines.cli.run.prefect_flows`.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = _run(words, flows)
+        sys.stdout.flush()  # now, while a reader that is gone can be forgiven
+        return code
+    except CycloptsError as error:
+        return _say(f"{_usage(error)} {_help_of(error)} says more.", 2)
+    except InputError as error:
+        return _say(str(error), 2)
+    except StageFailed as error:
+        return _say(str(error), 1)
+    except BrokenPipeError:  # the reader, head or less, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _say("stopped; finished stages are kept, run again to go on.", 130)
 
 
-def _fuse(made: argparse.ArgumentParser) -> None:
-    made.add_argument("method", help="see fuse-then methods")
-    made.add_argument("--infrared", required=True, metavar="DIR")
-    made.add_argument("--visible", required=True, metavar="DIR")
-    made.add_argument("--out", required=True, metavar="DIR")
-    made.add_argument("--checkpoint", metavar="FILE", help="trained weights, or published")
-    made.add_argument("--set", action="append", default=[], metavar="K=V", help="a parameter")
-    made.add_argument("--device", default="cpu")
-    made.add_argument("--gray", action="store_true", help="write luminance only")
+def _run(words: list[str], flows: Callable[[], AbstractContextManager[Any]] | None) -> int:
+    command, bound, unparsed = app.parse_args(words)
+    given = {"flows": flows} if flows is not None and "flows" in unparsed else {}
+    code = command(*bound.args, **bound.kwargs, **given)
+    if code is None:  # help, version, completion; help unasked for means that a command is missing
+        return 2 if command == app.help_print and not {"-h", "--help"} & set(words) else 0
+    return int(code)
 
 
-def _profile(made: argparse.ArgumentParser) -> None:
-    made.add_argument("methods", nargs="*", help="NAME or NAME/PRESET (default: all)")
-    made.add_argument("--size", default="640x480", metavar="WxH")
-    made.add_argument("--device", default="cpu")
-    made.add_argument("--threads", type=int, help="on the processor (default: torch's choice)")
-    made.add_argument("--repeats", type=int, default=5)
-    made.add_argument("--json", metavar="FILE", help="write the numbers there, too")
-    made.add_argument("--scores", metavar="FILE", help='draw time against {"METHOD": mean rank}')
-    made.add_argument("--plot", metavar="FILE", default="speed-rank.png", help="where to draw it")
+def _usage(error: CycloptsError) -> str:
+    """Return what is wrong with the words, without the command that its help names anyway."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f'"{error.unused_tokens[0]}" is one word too many.'
+    text = re.sub('^Command ".*?" parameter ', "", str(error))
+    if isinstance(error, MissingArgumentError) and error.keyword is None:
+        return text.replace("requires an argument", "is missing")
+    return text.replace("an argument", "a value").replace("positional arguments", "values")
 
 
-def _explain(made: argparse.ArgumentParser) -> None:
-    made.add_argument("method", help="NAME or NAME/PRESET, see fuse-then methods")
-    made.add_argument("--infrared", required=True, metavar="FILE")
-    made.add_argument("--visible", required=True, metavar="FILE")
-    made.add_argument("--layer", nargs="+", metavar="NAME", help="(default: four, first to last)")
-    made.add_argument("--checkpoint", metavar="FILE", help="trained weights, or published")
-    made.add_argument("--set", action="append", default=[], metavar="K=V", help="a parameter")
-    made.add_argument("--patch", type=int, default=8, metavar="N", help="in feature map positions")
-    made.add_argument("--out", metavar="FILE.png", help="(default: explain-METHOD.png)")
-    made.add_argument("--device", default="cpu")
+def _help_of(error: CycloptsError) -> str:
+    return " ".join(("fuse-then", *(error.command_chain or ()), "--help"))
 
 
-def _sheet(made: argparse.ArgumentParser) -> None:
-    made.add_argument("fused", nargs="+", metavar="NAME=DIR", help="a column of fused images")
-    made.add_argument("--infrared", required=True, metavar="DIR")
-    made.add_argument("--visible", required=True, metavar="DIR")
-    made.add_argument("--out", required=True, metavar="FILE")
-    made.add_argument("--pairs", default="6", metavar="N|NAME,NAME", help="how many, or which")
-    made.add_argument("--sources", default="infrared,visible", metavar="A,B", help="their captions")
-    made.add_argument("--zoom", type=float, default=4, metavar="X", help="how much (0: no box)")
-
-
-def _weights(made: argparse.ArgumentParser) -> None:
-    from pipelines.cli import weights as commands_weights
-
-    sub = made.add_subparsers(required=True, metavar="ACTION")
-    for action, run, text, given in (
-        ("list", commands_weights.weights_list, "all known ones and what is here", None),
-        ("verify", commands_weights.weights_verify, "which one a file is, by its digest", "file"),
-        ("path", commands_weights.weights_path, "where one lies, or would lie", "name"),
-        ("fetch", commands_weights.weights_fetch, "download one and check it", "name"),
-    ):
-        one = sub.add_parser(action, help=text, description=text)
-        one.set_defaults(command=run)
-        if given:
-            one.add_argument(given, help=None if given == "file" else "see fuse-then weights list")
-
-
-def _data(made: argparse.ArgumentParser) -> None:
-    from pipelines.cli import data as commands_data
-
-    sub = made.add_subparsers(required=True, metavar="ACTION")
-    verify = sub.add_parser("verify", help="decode every file; counts, sizes, classes, problems")
-    verify.set_defaults(command=commands_data.data_verify)
-    split = sub.add_parser("split", help="write train, val and test to a file a config can name")
-    split.set_defaults(command=commands_data.data_split)
-    split.add_argument("--out", required=True, metavar="FILE.yaml")
-    split.add_argument("--seed", type=int, default=0)
-    split.add_argument("--ratios", type=int, nargs=3, default=(8, 1, 1), metavar="N")
-    for one in (verify, split):
-        one.add_argument("dataset", help="DATASET.yaml, or the name of a shipped one")
-        one.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change a key")
-        _store(one)
-
-
-def _mlflow(made: argparse.ArgumentParser) -> None:
-    from pipelines.cli import publish as commands_mlflow
-
-    sub = made.add_subparsers(required=True, metavar="ACTION")
-    text = "write what is missing there: runs, tables, curves, models; again does no harm"
-    one = sub.add_parser("sync", help=text, description=text)
-    one.set_defaults(command=commands_mlflow.sync)
-    one.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="(default: all run here)")
-    one.add_argument("--uri", help="sqlite:///FILE.db or http://... (default: the store's own)")
-    _store(one)
+def _say(sentence: str, code: int) -> int:
+    print(f"fuse-then: {sentence}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -2,56 +2,83 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-# Every import below costs seconds somewhere; a command pays only for its own.
+from cyclopts import Parameter
+
+from fusion.method_card import MethodCard
+from fusion.registry import cards, load_method
+from pipelines.cli.options import (
+    Checkpoint,
+    Device,
+    InfraredFolder,
+    Method,
+    MethodParameters,
+    VisibleFolder,
+)
 
 
-def fuse(options: argparse.Namespace) -> int:
+def fuse(
+    method: Method,
+    /,
+    *,
+    infrared: InfraredFolder,
+    visible: VisibleFolder,
+    out: Annotated[Path, Parameter(metavar="DIR", help="Where the fused images go, as NAME.png.")],
+    checkpoint: Checkpoint = None,
+    parameters: MethodParameters = None,
+    gray: Annotated[
+        bool, Parameter(help="Write luminance only, without the visible image's colours.")
+    ] = False,
+    device: Device = "cpu",
+) -> int:
     """Fuse every pair of two folders into a third."""
-    from fusion import load_method
     from fusion.generation.folder import fuse_folder
     from fusion.generation.memory import keep_freed_memory
     from fusion.pairs import list_pairs
     from pipelines.execution.progress import Screen
-    from pipelines.specs.loading import parse_overrides, validate
-    from pipelines.specs.method import MethodSpec
 
     keep_freed_memory()
-    pairs = list_pairs(Path(options.infrared), Path(options.visible))
-    given = {"name": options.method, "params": parse_overrides(options.set)}
-    params = validate(MethodSpec, given, Path("--set")).params
-    method = load_method(options.method, options.checkpoint, options.device, **params)
+    pairs = list_pairs(infrared, visible)
+    given = parameters_of(method, parameters)
+    network = load_method(method, checkpoint, device, **given)
     screen = Screen()
-    if method.needs_checkpoint and options.checkpoint is None:
-        screen.say(
-            f"{options.method} has no checkpoint: its weights are random, and so its images."
-        )
-    with screen.live(), screen.step(f"fusing with {options.method}") as report:
+    if network.needs_checkpoint and checkpoint is None:
+        screen.say(f"{method} has no checkpoint: its weights are random, and so its images.")
+    with screen.live(), screen.step(f"fusing with {method}") as report:
         summary = fuse_folder(
-            method,
+            network,
             pairs,
-            Path(options.out),
-            gray=options.gray,
-            device=options.device,
+            out,
+            gray=gray,
+            device=device,
             on_progress=lambda done, total: report(done, total, ""),
         )
-    print(f"{summary.count} images in {options.out} ({summary.seconds:.1f} s)")
+    print(f"{summary.count} images in {out} ({summary.seconds:.1f} s)")
     return 0
 
 
-def methods(options: argparse.Namespace) -> int:
-    """List the fusion methods with paper, licence, parameters and checkpoint state."""
-    from fusion.registry import cards
+def parameters_of(method: str, given: list[str] | None) -> dict[str, Any]:
+    """Return a method's parameters from ``["levels=5"]``; InputError for an unknown one."""
+    from pipelines.specs.loading import parse_overrides, validate
+    from pipelines.specs.method import MethodSpec
 
-    found = cards()
-    if options.json:
-        print(json.dumps([_card(card) for card in found], indent=1))
+    entry = {"name": method, "params": parse_overrides(given or [])}
+    return dict(validate(MethodSpec, entry, Path("--set")).params)
+
+
+def methods(
+    *, as_json: Annotated[bool, Parameter(name="--json", help="Print them as JSON.")] = False
+) -> int:
+    """List the fusion methods with paper, licence, parameters and checkpoint state."""
+    known = cards()
+    if as_json:
+        print(json.dumps([{**asdict(card), "path": str(card.path)} for card in known], indent=1))
         return 0
-    for card in found:
+    for card in known:
         print(f"{card.name:12}  {card.summary}")
         print(f"{'':12}  paper: {card.paper}; licence: {card.licence}")
         print(f"{'':12}  checkpoint: {card.checkpoint}; {_trained(card)}")
@@ -62,11 +89,5 @@ def methods(options: argparse.Namespace) -> int:
     return 0
 
 
-def _card(card: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {**asdict(card), "path": str(card.path)}
-
-
-def _trained(card: Any) -> str:
+def _trained(card: MethodCard) -> str:
     return "can be trained here" if card.trainable else "nothing to train"

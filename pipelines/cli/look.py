@@ -2,51 +2,83 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from fusion.errors import InputError, did_you_mean
+from fusion.registry import load_method
+from pipelines.cli.fuse import parameters_of
+from pipelines.cli.options import (
+    Checkpoint,
+    Device,
+    InfraredFolder,
+    Method,
+    MethodParameters,
+    VisibleFolder,
+)
 
 if TYPE_CHECKING:
     from fusion.method import FusionMethod
     from fusion.pairs import Image, ImagePair
 
-# Every import below costs seconds somewhere; a command pays only for its own.
 
-
-def explain(options: argparse.Namespace) -> int:
+def explain(
+    method: Method,
+    /,
+    *,
+    infrared: Annotated[Path, Parameter(metavar="FILE", help="The infrared image.")],
+    visible: Annotated[
+        Path, Parameter(metavar="FILE", help="The visible image, of the same size.")
+    ],
+    layer: Annotated[
+        list[str] | None,
+        Parameter(
+            metavar="NAME...",
+            consume_multiple=True,
+            help="Layers of the network (default: four, first to last).",
+        ),
+    ] = None,
+    patch: Annotated[
+        int, Parameter(metavar="N", help="A patch's side, in positions of the feature map.")
+    ] = 8,
+    checkpoint: Checkpoint = None,
+    parameters: MethodParameters = None,
+    out: Annotated[
+        Path | None,
+        Parameter(metavar="FILE.png", help="The picture (default: explain-METHOD.png)."),
+    ] = None,
+    device: Device = "cpu",
+) -> int:
     """Draw how redundant a network's feature maps are, patch by patch."""
     from fusion.looking.explain import explain as measure
     from fusion.looking.explain_picture import describe, draw_explanation, require_png
 
-    infrared, visible = Path(options.infrared), Path(options.visible)
-    out = Path(options.out or f"explain-{options.method.replace('/', '-')}.png")
+    out = out or Path(f"explain-{method.replace('/', '-')}.png")
     require_png(out)
-    method = _load(options)
-    found = measure(method, *_luminances(infrared, visible), options.layer or (), options.patch)
-    weights = "  (untrained, random weights)" if _untrained(method) else ""
-    draw_explanation(found, f"{options.method}: {visible.name}{weights}", out)
-    for layer in found.maps:
-        print(describe(layer) + (f", {layer.undefined} patches undefined" * bool(layer.undefined)))
+    network = _load(method, checkpoint, device, parameters)
+    found = measure(network, *_luminances(infrared, visible), layer or (), patch)
+    weights = "  (untrained, random weights)" if _untrained(network) else ""
+    draw_explanation(found, f"{method}: {visible.name}{weights}", out)
+    for seen in found.maps:
+        print(describe(seen) + (f", {seen.undefined} patches undefined" * bool(seen.undefined)))
     print(out)
     return 0
 
 
-def _load(options: argparse.Namespace) -> FusionMethod:
+def _load(
+    title: str, checkpoint: str | None, device: str, parameters: list[str] | None
+) -> FusionMethod:
     import torch
 
-    from fusion import load_method
     from pipelines.execution.progress import Screen
-    from pipelines.specs.loading import parse_overrides, validate
-    from pipelines.specs.method import MethodSpec
 
-    name, _, preset = options.method.partition("/")
-    given = {"name": name, "params": parse_overrides(options.set)}
-    params = validate(MethodSpec, given, Path("--set")).params
+    name, _, preset = title.partition("/")
+    given = parameters_of(name, parameters)
     torch.manual_seed(0)  # random weights must at least be the same ones tomorrow
-    method = load_method(name, options.checkpoint, options.device, preset or None, **params)
+    method = load_method(name, checkpoint, device, preset or None, **given)
     if _untrained(method):
         Screen().say(f"{name} has no checkpoint: its weights are random, and so its feature maps.")
     return method
@@ -64,29 +96,50 @@ def _luminances(infrared: Path, visible: Path) -> tuple[Image, Image]:
     return first, second
 
 
-def sheet(options: argparse.Namespace) -> int:
+def sheet(
+    fused: Annotated[
+        list[str],
+        Parameter(metavar="NAME=DIR...", help="The columns: a caption, and its fused images."),
+    ],
+    /,
+    *,
+    infrared: InfraredFolder,
+    visible: VisibleFolder,
+    out: Annotated[Path, Parameter(metavar="FILE", help="The picture to write, PNG or JPEG.")],
+    pairs: Annotated[
+        str, Parameter(metavar="N|NAME,NAME", help="How many rows, evenly spaced, or which.")
+    ] = "6",
+    sources: Annotated[
+        str, Parameter(metavar="A,B", help="The captions of the two sources.")
+    ] = "infrared,visible",
+    zoom: Annotated[
+        float,
+        Parameter(
+            metavar="X", help="How many times to enlarge where methods differ most; 0: no box."
+        ),
+    ] = 4,
+) -> int:
     """Put the sources and the fused images of several folders side by side."""
     from fusion.looking.comparison_sheet import comparison_sheet
     from fusion.pairs import list_images, list_pairs, read_rgb
 
-    folders, sources = _folders(options.fused), options.sources.split(",")
-    if len(sources) != 2 or not all(sources):
-        raise InputError(f'--sources is "{options.sources}"; give two names, such as MRI,PET.')
-    pairs = list_pairs(Path(options.infrared), Path(options.visible))
+    folders, captions = _folders(fused), sources.split(",")
+    if len(captions) != 2 or not all(captions):
+        raise InputError(f'--sources is "{sources}"; give two names, such as MRI,PET.')
+    known = list_pairs(infrared, visible)
     images = {name: list_images(folder) for name, folder in folders.items()}
-    shared = [pair for pair in pairs if all(pair.name in found for found in images.values())]
+    shared = [pair for pair in known if all(pair.name in found for found in images.values())]
     if not shared:
         raise InputError(
-            f"No pair of {options.infrared} has a fused image in every folder "
+            f"No pair of {infrared} has a fused image in every folder "
             f"({', '.join(map(str, folders.values()))}); images are matched by file stem."
         )
     rows = []
-    for pair in _chosen(options.pairs, shared):
+    for pair in _chosen(pairs, shared):
         paths = [pair.infrared, pair.visible, *(found[pair.name] for found in images.values())]
         rows.append((pair.name, [read_rgb(path) for path in paths]))
-    zoom = None if options.zoom == 0 else options.zoom
-    comparison_sheet(rows, [*sources, *folders], Path(options.out), zoom=zoom)
-    print(f"{len(rows)} of {len(shared)} pairs that are in every folder: {options.out}")
+    comparison_sheet(rows, [*captions, *folders], out, zoom=zoom or None)
+    print(f"{len(rows)} of {len(shared)} pairs that are in every folder: {out}")
     return 0
 
 

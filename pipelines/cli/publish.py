@@ -1,36 +1,90 @@
-"""The command that shows in MLflow what a store holds."""
+"""The commands that show finished results elsewhere: on one HTML page, and in MLflow."""
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from fusion.errors import InputError
+from pipelines.cli.options import Experiment, ExperimentOptions, StorePlace
+from pipelines.execution.environment import quiet_environment
+from pipelines.execution.progress import Screen
+from pipelines.planning.memory import recall
+from pipelines.planning.plan import Plan
+from pipelines.planning.planner import make_plan
+from pipelines.specs.dataset import TASKS
+from pipelines.specs.loading import load_experiment, words_of
+from pipelines.store.store import Store, open_store
+from pipelines.views.report.page import write_report
 
-if TYPE_CHECKING:
-    from pipelines.execution.progress import Screen
-    from pipelines.planning.plan import Plan
-    from pipelines.store.store import Store
-# As in the other commands: each import below is paid for by its own command only.
+AS_WRITTEN = ExperimentOptions()
 
 
-def sync(options: argparse.Namespace) -> int:
-    """Write experiments of a store to MLflow, whatever is missing there; all is made from files."""
-    from pipelines.execution.environment import quiet_environment
-    from pipelines.execution.progress import Screen
-    from pipelines.store.store import open_store
+def report(
+    experiment: Experiment,
+    /,
+    *,
+    out: Annotated[
+        Path | None,
+        Parameter(metavar="FILE.html", help="The page (default: reports/NAME.html in the store)."),
+    ] = None,
+    options: ExperimentOptions = AS_WRITTEN,
+) -> int:
+    """Write one HTML page of whatever is finished, and print where it lies."""
+    spec = load_experiment(experiment, options.overrides)
+    store = open_store(options.store)
+    path = page_path(out, store, spec.name)  # a wrong place is told before the work, not after it
+    screen = Screen()
+    with screen.live():
+        plan = make_plan(spec, store, TASKS, screen.reporter())
+        write_report(plan, store, words_of(experiment, options.overrides), screen, path)
+    print(f"{path}  ({path.stat().st_size / 1e6:.1f} MB; open it in a browser, or print it)")
+    return 0
 
+
+def page_path(given: Path | None, store: Store, name: str) -> Path:
+    """Return where the page goes: FILE, or NAME.html in the store; InputError for no such place."""
+    if given is None:
+        folder = store.root / "reports"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{name}.html"
+    path = given.expanduser()
+    if path.is_dir() or not path.parent.is_dir():
+        why = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
+        raise InputError(f"--out {path} {why}; give a file in a folder that there is.")
+    return path
+
+
+def sync(
+    experiments: Annotated[
+        list[str] | None,
+        Parameter(
+            metavar="EXPERIMENT...", help="Names or YAML files (default: all the store remembers)."
+        ),
+    ] = None,
+    /,
+    *,
+    uri: Annotated[
+        str | None,
+        Parameter(help="sqlite:///FILE.db or http://HOST:PORT (default: the store's own)."),
+    ] = None,
+    store: StorePlace = None,
+) -> int:
+    """Write to MLflow what is missing there; all is made from the store's files."""
     quiet_environment()
     from pipelines.views.tracking.tracker import Tracker, tracking_uri
 
-    store, screen = open_store(options.store), Screen()
-    uri = options.uri or tracking_uri(store)
+    opened, screen = open_store(store), Screen()
+    uri = uri or tracking_uri(opened)
     lines = []
     with screen.live():
-        for plan in _chosen(options.experiments, store, screen):
-            with screen.step(plan.experiment.name) as report:
-                tracker = Tracker(plan, store, uri)
-                found = tracker.sync(report)
+        for plan in _chosen(experiments or [], opened, screen):
+            with screen.step(plan.experiment.name) as progress:
+                tracker = Tracker(plan, opened, uri)
+                found = tracker.sync(progress)
             missing = len(plan.cells) - found["logged"] - found["known"]
             lines.append(
                 f"{plan.experiment.name:16}  {found['logged']} runs written, {found['known']} "
@@ -41,10 +95,8 @@ def sync(options: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(names: list[str], store: Store, screen: Screen) -> list[Plan]:
+def _chosen(names: Sequence[str], store: Store, screen: Screen) -> list[Plan]:
     """Return what the store remembers, all or by name; a name it does not know is planned."""
-    from pipelines.planning.memory import recall
-
     known = recall(store)
     if not names:
         if not known:
@@ -56,13 +108,5 @@ def _chosen(names: list[str], store: Store, screen: Screen) -> list[Plan]:
     chosen: list[Plan] = []
     for name in names:
         same = [plan for plan in known if plan.experiment.name == name]
-        chosen += same or [_planned(name, store, screen)]
+        chosen += same or [make_plan(load_experiment(name), store, TASKS, screen.reporter())]
     return chosen
-
-
-def _planned(name: str, store: Store, screen: Screen) -> Plan:
-    from pipelines.planning.planner import make_plan
-    from pipelines.specs.dataset import TASKS
-    from pipelines.specs.loading import load_experiment
-
-    return make_plan(load_experiment(name), store, TASKS, screen.reporter())

@@ -8,10 +8,20 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+from rich.box import Box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
 from pipelines.results.values import Row, Table, Value, as_plain
 
 Format = Literal["text", "md", "csv", "latex", "json"]
 DASH, UNFINISHED = "-", "..."
+STYLES = {1: "bold", 2: "underline"}
+RULE = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
+"""No lines but one beneath the head, with a gap between columns."""
+WIDEST = 10_000
+"""Characters; a table is never folded, a terminal or a pager can do that."""
 Mark = Callable[[str, int | None], str]
 
 
@@ -64,35 +74,41 @@ def _lines(table: Table) -> list[str]:
     return [*table.notes, *(f"Deviation: {text}" for text in table.deviations)]
 
 
-def text(table: Table) -> str:
-    """Return aligned columns with terminal codes: bold best, underlined second."""
-    head = ["method", *table.columns]
-    found = list(shown(table, lambda text, _: text))
-    body = [[title, *cells] for _, title, cells in found]
-    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
-    lines = [table.title, "", _aligned(head, widths)]
-    lines.append("  ".join("-" * width for width in widths))
-    for (row, _, _), cells in zip(found, body, strict=True):
-        ranks = [table.rank(row, c) for c in range(len(table.columns))] if row else []
-        lines.append(_aligned(cells, widths, [None, *ranks]))
-    lines += ["", f"bold: best, underlined: second, {_legend(table)}"]
-    return "\n".join([*lines, *_lines(table)])
+def text(table: Table, styled: bool | None = None) -> str:
+    """Return aligned columns, the best bold and the second underlined where that can be seen.
+
+    That is on a terminal, unless `styled` says whether; anything else gets plain text.
+    """
+    console = Console(
+        width=WIDEST,
+        highlight=False,
+        force_terminal=styled,
+        color_system="standard" if styled else "auto",
+    )
+    with console.capture() as captured:
+        console.print(_grid(table), no_wrap=True, crop=False)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    marks = "bold: best, underlined: second, " if console.color_system else ""
+    return "\n".join([table.title, "", *lines, "", f"{marks}{_legend(table)}", *_lines(table)])
+
+
+def _grid(table: Table) -> Grid:
+    grid = Grid(box=RULE, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
+    for number, heading in enumerate(("method", *table.columns)):
+        grid.add_column(Text(heading), justify="right" if number else "left", no_wrap=True)
+    for row, title, cells in shown(table, lambda text, _: text):
+        ranks = [table.rank(row, column) if row else None for column in range(len(cells))]
+        styles = [STYLES.get(rank or 0, "") for rank in ranks]
+        # As a part of the cell: what aligns the cell shall not be underlined.
+        grid.add_row(
+            Text(title), *(Text.assemble(part) for part in zip(cells, styles, strict=True))
+        )
+    return grid
 
 
 def _legend(table: Table) -> str:
     lacking = "undefined" if table.task == "scoring" else "class absent"
     return f"{DASH}: {lacking} or not printed, {UNFINISHED}: not finished"
-
-
-def _aligned(cells: list[str], widths: list[int], ranks: Sequence[int | None] = ()) -> str:
-    codes = {1: "\033[1m", 2: "\033[4m"}
-    parts = []
-    for place, (content, width) in enumerate(zip(cells, widths, strict=True)):
-        pad = " " * (width - len(content))
-        code = codes.get((ranks[place] if place < len(ranks) else None) or 0)
-        shown = f"{code}{content}\033[0m" if code else content
-        parts.append(shown + pad if place == 0 else pad + shown)
-    return "  ".join(parts).rstrip()
 
 
 def markdown(table: Table) -> str:

@@ -4,21 +4,24 @@ import contextlib
 import csv
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial, reduce
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from cyclopts import ArgumentCollection
 
-import pipelines
 from fusion.pairs import read_rgb
-from pipelines.cli import prefect_server as server
-from pipelines.cli.app import main
+from pipelines.cli.app import app, main
+from pipelines.cli.commands import COMMANDS
 from pipelines.execution.worker import StageFailed
 
 pytestmark = pytest.mark.process
@@ -253,18 +256,12 @@ def test_the_table_of_an_experiment_that_has_not_begun(
         assert out.count("...") > 6 + 9
 
 
-def test_codes_are_kept_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.cli import run as commands
-
-    text = "\033[1mbest\033[0m \033[4msecond\033[0m"
-    assert commands._plain_unless_terminal(text) == "best second"
-    monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda: True))
-    assert commands._plain_unless_terminal(text) == text
-
-
 @pytest.fixture
-def flows(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Flows that only note what they were asked; the real ones are tested end to end."""
+def flows() -> SimpleNamespace:
+    """Flows that only note what they were asked, and `run`, a command line that has no others.
+
+    The real ones are tested end to end.
+    """
     calls: list[Any] = []
     fake = SimpleNamespace(calls=calls, error=None)
 
@@ -282,9 +279,7 @@ def flows(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "train_fusion",
     ):
         setattr(fake, name, flow)
-    monkeypatch.setitem(sys.modules, "pipelines.flows", fake)
-    monkeypatch.setattr(pipelines, "flows", fake, raising=False)
-    monkeypatch.setattr(server, "prefect_server", contextlib.nullcontext)
+    fake.run = partial(main, flows=lambda: contextlib.nullcontext(fake))
     return fake
 
 
@@ -298,7 +293,7 @@ def test_a_flow_gets_what_was_written_and_its_tables_are_printed(
 ) -> None:
     path = str(write_experiment())
     command = ["detect", path, *store, "--set", "detection.epochs=2", "--jobs", "1"]
-    assert main(command) == 0
+    assert flows.run(command) == 0
     assert flows.calls == [((path, {"detection.epochs": 2}, str(session_store), None, 1), {})]
     out = capsys.readouterr().out
     assert "tiny: detection on boxes, AP50 in percent" in out
@@ -315,7 +310,7 @@ def test_a_failed_stage_is_exit_code_one_and_the_tables_are_still_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     flows.error = StageFailed("detect on average: it broke (log: /x/log.txt)")
-    assert main(["compare", str(write_experiment()), *store]) == 1
+    assert flows.run(["compare", str(write_experiment()), *store]) == 1
     printed = capsys.readouterr()
     assert printed.err.endswith("fuse-then: detect on average: it broke (log: /x/log.txt)\n")
     assert "tiny: segmentation on masks, IoU in percent" in printed.out
@@ -327,7 +322,7 @@ def test_a_trained_fusion_network_is_named(
     store: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["train-fusion", str(write_experiment()), *store]) == 0
+    assert flows.run(["train-fusion", str(write_experiment()), *store]) == 0
     assert capsys.readouterr().out == "weights.pt\n"
 
 
@@ -342,7 +337,7 @@ def test_an_experiment_is_scored_by_its_flow(
 ) -> None:
     dataset = {"name": "masks", "layout": "msrs", "root": str(scenes_root / "msrs")}
     path = str(write_experiment(scoring={"dataset": dataset}, detection=None))
-    assert main(["score", path, *store]) == 0
+    assert flows.run(["score", path, *store]) == 0
     assert flows.calls == [((path, {}, str(session_store), None, None), {})]
     out = capsys.readouterr().out
     assert "tiny: scoring on masks, image quality" in out
@@ -357,7 +352,7 @@ def test_a_wrong_key_is_told_before_any_flow_starts(
     store: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main([command, str(write_experiment(seed=[0])), *store]) == 2
+    assert flows.run([command, str(write_experiment(seed=[0])), *store]) == 2
     assert capsys.readouterr().err.endswith(
         'the key "seed" is unknown. Did you mean "seeds"? Available: detection, deviations, '
         "methods, name, paper, perturb, scoring, seeds, segmentation, timeout_hours.\n"
@@ -371,7 +366,7 @@ def test_a_task_that_the_experiment_does_not_have_is_told(
     store: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["score", str(write_experiment()), *store]) == 2
+    assert flows.run(["score", str(write_experiment()), *store]) == 2
     assert 'The experiment "tiny" has no scoring; give it one' in capsys.readouterr().err
     assert flows.calls == []
 
@@ -383,17 +378,188 @@ def test_an_interruption_is_told_without_a_traceback(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     flows.error = KeyboardInterrupt()
-    assert main(["compare", str(write_experiment()), *store]) == 130
+    assert flows.run(["compare", str(write_experiment()), *store]) == 130
     assert capsys.readouterr().err == (
         "fuse-then: stopped; finished stages are kept, run again to go on.\n"
     )
 
 
-@pytest.mark.parametrize("words", [[], ["nonsense"], ["plan"], ["table", "x", "--format", "pdf"]])
-def test_words_that_are_no_command_end_with_two(words: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(words)
-    assert caught.value.code == 2
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nonsense"], 'Unknown command "nonsense"'),
+        (["compar", "demo"], 'Unknown command "compar". Did you mean "compare"?'),
+        (["weights", "fech", "x"], 'Unknown command "fech". Did you mean "fetch"?'),
+        (["plan"], "EXPERIMENT is missing. fuse-then plan --help says more."),
+        (["plan", "x", "y"], '"y" is one word too many.'),
+        (["plan", "x", "--devices", "cpu"], "Unknown option: --devices."),
+        (["compare", "x", "--devics", "cpu"], "--devics. Did you mean --devices?"),
+        (["compare", "x", "--jobs"], "--jobs requires a value. fuse-then compare --help"),
+        (["compare", "x", "--jobs", "two"], 'for --jobs: unable to convert "two" into int.'),
+        (["fuse", "average", "--infrared", "a", "--visible", "b"], "--out is missing."),
+        (
+            ["table", "x", "--format", "pdf"],
+            'Invalid value "pdf" for --format. Choose from: "text"',
+        ),
+        (["table", "x", "--format", "latx"], 'Did you mean "latex"?'),
+        (["data", "split", "m3fd", "--out", "x", "--ratios", "1"], "--ratios requires 3 values."),
+        (["plan", "demo", "--set", "seeds"], '"--set seeds" is not of the form key=value'),
+    ],
+)
+def test_words_that_are_no_command_end_with_two(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("fuse-then: ")
+    assert said in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("words", [[], ["data"], ["weights"], ["mlflow"]])
+def test_a_missing_command_ends_with_two_and_help(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    missing = capsys.readouterr().out
+    assert main([*words, "--help"]) == 0
+    assert missing == capsys.readouterr().out
+    assert missing.startswith(" ".join(("Usage: fuse-then", *words, "COMMAND")))
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fuse-then {metadata.version('fuse-then')}\n"
+
+
+NAMES = [words for commands in COMMANDS.values() for words, *_ in commands]
+OPTIONS = {
+    "compare": "--set --store --devices --jobs",
+    "detect": "--set --store --devices --jobs",
+    "segment": "--set --store --devices --jobs",
+    "score": "--set --store --devices --jobs --infrared --visible --fused --convention --metrics "
+    "--json --per-image --device",
+    "train-fusion": "--set --store --devices --jobs",
+    "plan": "--set --store",
+    "table": "--set --store --format",
+    "report": "--set --store --out",
+    "mlflow sync": "--uri --store",
+    "fuse": "--infrared --visible --out --checkpoint --set --device --gray",
+    "methods": "--json",
+    "sheet": "--infrared --visible --out --pairs --sources --zoom",
+    "explain": "--infrared --visible --layer --checkpoint --set --patch --out --device",
+    "profile": "--size --device --threads --repeats --json --scores --plot",
+    "data verify": "--set --store",
+    "data split": "--out --seed --ratios --set --store",
+    "weights list": "",
+    "weights verify": "",
+    "weights path": "",
+    "weights fetch": "",
+}
+"""What scripts out there may say: to these may be added, and none may go."""
+
+
+def arguments_of(name: str) -> ArgumentCollection:
+    command = reduce(lambda parent, word: parent[word], name.split(), app)
+    return command.assemble_argument_collection(parse_docstring=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_its_options_help_and_an_example_that_parses(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*name.split(), "--help"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert page.startswith(f"Usage: fuse-then {name} ")
+    known = {option for argument in arguments_of(name) for option in argument.names}
+    assert {option for option in known if option.startswith("--")} >= set(OPTIONS[name].split())
+    _, example = page.split(" Example: ")
+    words = shlex.split(example)
+    assert words[: 1 + len(name.split())] == ["fuse-then", *name.split()]
+    command, bound, _ = app.parse_args(words[1:])
+    assert bound.arguments or not known
+    assert callable(command)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_says_what_it_does(name: str) -> None:
+    shown = [argument for argument in arguments_of(name) if argument.show]
+    assert [argument.name for argument in shown if not argument.parameter.help] == []
+
+
+def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    listed = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
+    assert {name.split()[0] for name in NAMES} <= set(listed)
+    for title in COMMANDS:
+        assert f"\n{title}\n" in out
+    for code in ("0 done", "1 a stage failed", "2 the words", "130 stopped"):
+        assert code in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["compare", "--help"], ["explain", "--help"], ["nonsense"]]
+)
+def test_no_help_needs_a_slow_framework(words: list[str]) -> None:
+    slow = {"torch", "prefect", "mlflow", "ultralytics", "matplotlib", "altair"}
+    code = (
+        f"import sys; from pipelines.cli.app import main; main({words}); "
+        f"slow = {slow} & set(sys.modules); assert not slow, slow"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_imports_no_command() -> None:
+    modules = {path.split(":")[0] for group in COMMANDS.values() for _, path, *_ in group}
+    code = (
+        "import sys; from pipelines.cli.app import main; main(['--help']); "
+        "print(*(name.removeprefix('pipelines.cli.') for name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert modules & set(done.stdout.splitlines()[-1].split()) == set()
+
+
+def test_the_shell_completes_commands_options_and_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["--install-completion", "--shell", "fish"]) == 0
+    script = (tmp_path / ".config" / "fish" / "completions" / "fuse-then.fish").read_text()
+    for word in ("train-fusion", "fetch", "per-image", "latex"):
+        assert word in script
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").touch()
+    capsys.readouterr()
+    for words, wanted in (
+        (["compare", "s"], {"smoke", "scenes"}),
+        (["compare", "m"], {"mine.yaml", "msrs-real"}),
+        (["data", "verify", "h"], {"harvard"}),
+        (["fuse", "la"], {"laplacian"}),
+        (["weights", "fetch", ""], {"mmdrfuse/student"}),
+    ):
+        assert main(["__complete", *words]) == 0
+        offered = {line.split("\t")[0] for line in capsys.readouterr().out.splitlines()}
+        assert wanted <= offered, (words, offered)
+
+
+def test_the_module_is_the_command() -> None:
+    for module in ("pipelines.cli", "pipelines.cli.app"):
+        command = [sys.executable, "-m", module, "--version"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("fuse-then ")
+
+
+def test_an_option_given_twice_counts_as_last_written() -> None:
+    _, bound, _ = app.parse_args(["compare", "x", "--jobs", "1", "--jobs", "3"])
+    assert bound.arguments["options"].jobs == 3
+
+
+def test_changes_add_up(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", "x", "--set", "detection.epochs=2", "--set", "seeds=[0, 1]"]
+    _, bound, _ = app.parse_args(words)
+    assert bound.arguments["options"].overrides == {"detection.epochs": 2, "seeds": [0, 1]}
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:

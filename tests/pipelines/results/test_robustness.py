@@ -19,7 +19,7 @@ from fusion.pairs import read_image, read_rgb
 from fusion.perturb import KINDS as DISTURBANCES
 from fusion.perturb import Perturbation, perturb
 from pipelines import flows
-from pipelines.cli import run as commands
+from pipelines.cli.app import main
 from pipelines.execution.job import Job
 from pipelines.execution.runner import NO_SLOT, Step, job_of, make_stage
 from pipelines.execution.worker import StageFailed
@@ -208,8 +208,7 @@ def test_plan_lists_the_disturbed_stages(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = write_experiment(segmentation=None, perturb={"rotation": [3]})
-    options = SimpleNamespace(experiment=str(path), set=[], store=str(session_store))
-    assert commands.plan(options) == 0  # type: ignore[arg-type]
+    assert main(["plan", str(path), "--store", str(session_store)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     kinds = [line[2].split("/")[0] for line in lines if line[:2] == ["to", "run"]]
     assert kinds == ["fuse", "train_detector", "detect", "perturb", "fuse", "detect"]

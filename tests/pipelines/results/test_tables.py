@@ -22,7 +22,7 @@ from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Stage, Store
 from pipelines.tasks.score_files import SCORES, write_scores
-from pipelines.views.formats import RENDERERS, render
+from pipelines.views.formats import RENDERERS, render, text
 
 CLASSES = ("People", "Car", "Bus", "Lamp", "Motorcycle", "Truck")
 Scores = Mapping[str, list[float | None]]
@@ -116,7 +116,8 @@ def test_best_and_second_are_marked_and_ties_share(table: Make) -> None:
     made = table({"visible": [0.7], "infrared": [0.7], "average": [0.6], "maximum": [0.5]})
     ranks = [made.rank(row, 0) for row in made.rows]
     assert ranks == [1, 1, 2, None]
-    assert render(made, "text").count("\033[1m70.0\033[0m") == 2 * 7
+    assert text(made, styled=True).count("\033[1m70.0\033[0m") == 2 * 7
+    assert text(made, styled=True).count("\033[4m60.0\033[0m") == 7
     assert render(made, "md").count("**70.0**") == 2 * 7
     assert render(made, "md").count("<u>60.0</u>") == 7
     assert r"\textbf{70.0}" in render(made, "latex")

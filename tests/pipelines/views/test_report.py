@@ -23,8 +23,8 @@ from synthetic_store import finish, made_up_agreements, made_up_evidence
 
 from detection.ap import precision_recall
 from fusion.errors import InputError
-from pipelines.cli.app import main, parser
-from pipelines.cli.report import page_path
+from pipelines.cli.app import app, main
+from pipelines.cli.publish import page_path
 from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.planner import make_plan
 from pipelines.results.agreement import Difference, Evidence
@@ -33,7 +33,7 @@ from pipelines.results.rows import ONE_TRAINING
 from pipelines.results.tables import experiment_tables
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.dataset import TASKS
-from pipelines.specs.loading import load_experiment, parse_overrides
+from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store
 from pipelines.views.formats import shown
 from pipelines.views.report.content import collect
@@ -360,8 +360,8 @@ def test_every_cell_has_its_origin_and_a_command_that_makes_it(made: Made) -> No
         assert record.facts["stage"] == cell.result.title
         words = shlex.split(record.again)
         assert words[0] == "fuse-then"
-        options = parser().parse_args(words[1:])
-        plan = planned(made.file, made.store, parse_overrides(options.set))
+        _, bound, _ = app.parse_args(words[1:])
+        plan = planned(made.file, made.store, bound.arguments["options"].overrides)
         (alone,) = [one for one in plan.cells if one.task == cell.task]
         assert alone.result.key == cell.result.key
     assert report.cells[0].facts["score"].startswith("mAP50 ")
@@ -492,9 +492,9 @@ def test_the_command_writes_the_page(
 def test_the_page_lies_in_the_store_unless_told_otherwise(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     assert page_path(None, store, "tiny") == store.root / "reports" / "tiny.html"
-    assert page_path(str(tmp_path / "x.html"), store, "tiny") == tmp_path / "x.html"
+    assert page_path(tmp_path / "x.html", store, "tiny") == tmp_path / "x.html"
     with pytest.raises(InputError, match="is a folder"):
-        page_path(str(tmp_path), store, "tiny")
+        page_path(tmp_path, store, "tiny")
 
 
 def value(mean: float) -> Value:

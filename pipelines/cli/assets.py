@@ -1,0 +1,164 @@
+"""The commands for what an experiment needs: datasets and published weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from fusion.errors import InputError
+from fusion.weights import catalogue
+from fusion.weights.fetch import fetch
+from fusion.weights.published import (
+    files_of,
+    find_published,
+    place_of,
+    recognise,
+    weights_home,
+)
+from pipelines.cli.options import Dataset, ExperimentOptions
+
+if TYPE_CHECKING:
+    from fusion.weights.catalogue import Published
+    from pipelines.specs.dataset import DatasetSpec
+
+AS_WRITTEN = ExperimentOptions()
+
+
+def data_verify(dataset: Dataset, /, *, options: ExperimentOptions = AS_WRITTEN) -> int:
+    """Decode a dataset whole and print what it holds and what is wrong with it."""
+    from pipelines.datasets.inspection import inspect
+    from pipelines.datasets.opening import open_dataset
+    from pipelines.execution.progress import Screen
+    from pipelines.planning.preparation import Preparation
+    from pipelines.store.store import open_store
+
+    store, screen = open_store(options.store), Screen()
+    spec = _spec(dataset, options)
+    with screen.live():
+        try:
+            settled = Preparation(store, screen.reporter()).settle(spec)
+        except InputError:  # an image that cannot be read: it is listed below with all the others
+            settled = spec.model_copy(update={"split": None})
+        opened = open_dataset(settled)
+        with screen.step(f"checking {spec.name}") as report:
+            found = inspect(opened, lambda done, total: report(done, total, ""))
+    sizes = ", ".join(f"{size}: {count}" for size, count in found.sizes.most_common())
+    print(f"{spec.name}: {len(opened.pairs)} pairs, layout {spec.layout}, root {settled.root}")
+    print(f"sizes     {sizes or 'none readable'}")
+    for split, names in opened.splits.items():
+        classes = found.histogram.get(split, Counter())
+        counts = ", ".join(f"{name} {classes.get(name, 0)}" for name in spec.classes)
+        print(f"{split:8}  {len(names)} pairs{f'; {counts}' if counts else ''}")
+    print(f"pairs     {opened.pairs_digest(store.digests)}")
+    if opened.labels:
+        print(f"labels    {opened.labels_digest(store.digests)}")
+    for problem in found.problems:
+        print(f"problem   {problem}")
+    print(f"{len(found.problems)} problems")
+    return 2 if found.problems else 0
+
+
+def data_split(
+    dataset: Dataset,
+    /,
+    *,
+    out: Annotated[Path, Parameter(metavar="FILE.yaml", help="The file to write.")],
+    ratios: Annotated[
+        tuple[int, int, int],
+        Parameter(
+            metavar="TRAIN VAL TEST",
+            help="The parts' sizes, as ratios (default: 8 1 1).",
+            show_default=False,
+        ),
+    ] = (8, 1, 1),
+    seed: Annotated[int, Parameter(metavar="N", help="Another number, another split.")] = 0,
+    options: ExperimentOptions = AS_WRITTEN,
+) -> int:
+    """Write a seeded split that keeps near-duplicate neighbours together."""
+    from pipelines.datasets.opening import open_dataset
+    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of, write_split
+    from pipelines.execution.progress import Screen
+    from pipelines.store.store import open_store
+
+    spec = _spec(dataset, options)
+    if spec.comes_split or spec.scenes is not None:
+        raise InputError(f'The dataset "{spec.name}" comes with its split; there is none to draw.')
+    opened = open_dataset(spec.model_copy(update={"split": None}))
+    screen = Screen()
+    with screen.live(), screen.step("finding near-duplicate frames") as report:
+        groups = scenes_of(opened.pairs, lambda done, total: report(done, total, ""))
+    splits = draw_split(groups, ratios, seed)
+    digest = opened.pairs_digest(open_store(options.store).digests)
+    facts = {"version": SPLIT_VERSION, "method": METHOD, "seed": seed}
+    write_split(out, splits, **facts, ratios=list(ratios), pairs_digest=digest)
+    sizes = ", ".join(f"{name} {len(names)}" for name, names in splits.items())
+    print(f"{out}: {sizes} pairs from {len(groups)} scenes, the largest {max(map(len, groups))}")
+    return 0
+
+
+def _spec(dataset: str, options: ExperimentOptions) -> DatasetSpec:
+    from pipelines.specs.loading import load_dataset
+
+    return load_dataset(dataset, options.overrides)
+
+
+PublishedName = Annotated[
+    str,
+    Parameter(
+        help="NAME, as fuse-then weights list prints it.",
+        completer=lambda _: [entry.name for entry in catalogue.published()],
+    ),
+]
+
+
+def weights_list() -> int:
+    """List the published checkpoints: size, licence, and what is here."""
+    for entry in catalogue.published():
+        print(f"{entry.name:18}  {_state(entry):12}  {_size(entry):>9}  licence: {entry.licence}")
+        print(f"{'':18}  {', '.join(file.name for file in entry.files)}")
+        print(f"{'':18}  from {entry.files[0].source}")
+    print(f"\nThey lie, or would lie, in {weights_home()}; FUSE_THEN_WEIGHTS names another folder.")
+    return 0
+
+
+def weights_verify(file: Annotated[Path, Parameter(help="Any file.")], /) -> int:
+    """Say which published checkpoint a file is, by its digest."""
+    entry, published = recognise(file)
+    print(f"{file} is the published {entry.name} ({published.name}), byte for byte")
+    return 0
+
+
+def weights_path(name: PublishedName, /) -> int:
+    """Print where a checkpoint lies, or would lie."""
+    print(place_of(find_published(name)))
+    return 0
+
+
+def weights_fetch(name: PublishedName, /) -> int:
+    """Download a checkpoint to where ``checkpoint: published`` finds it."""
+    from pipelines.execution.progress import Screen
+
+    entry = find_published(name)
+    screen = Screen()
+    screen.say(f"{entry.name}: licence {entry.licence}; from {entry.files[0].source}")
+    for file, path in files_of(entry):
+        with screen.live(), screen.step(file.name) as report:
+            fetch(file, path, lambda done, total: report(done, total or done, "bytes"))
+        print(path)
+    return 0
+
+
+def _state(entry: Published) -> str:
+    """Return "here", "to fetch", or "by hand" where no file has a direct address."""
+    if all(path.is_file() for _, path in files_of(entry)):
+        return "here"
+    return "to fetch" if all(file.url for file in entry.files) else "by hand"
+
+
+def _size(entry: Published) -> str:
+    sizes = [file.bytes for file in entry.files]
+    known = [size for size in sizes if size is not None]
+    return f"{sum(known) / 1000:.0f} kB" if len(known) == len(sizes) else "?"

@@ -1,0 +1,108 @@
+"""The commands that say what an experiment will do, and what it has found so far."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pipelines.cli.options import Experiment, ExperimentOptions
+from pipelines.execution.progress import Screen
+from pipelines.planning.plan import Plan
+from pipelines.planning.planner import make_plan
+from pipelines.results.robustness import robustness_tables
+from pipelines.results.tables import experiment_tables
+from pipelines.results.values import Table
+from pipelines.specs.dataset import TASKS, Task
+from pipelines.specs.loading import load_experiment
+from pipelines.store.store import Stage, Store, open_store
+from pipelines.views.formats import Format, render
+
+AS_WRITTEN = ExperimentOptions()
+
+
+def plan(experiment: Experiment, /, *, options: ExperimentOptions = AS_WRITTEN) -> int:
+    """Print each stage of an experiment: cached, to run or blocked, and why; 2 if one is."""
+    made, store = planned(experiment, options)
+    stages = {
+        stage.title: (stage, step.title)
+        for cell in (*made.cells, *made.perturbed)
+        for step in cell.steps
+        for stage in step.stages
+    }
+    counts: Counter[str] = Counter()
+    for title, (stage, step) in stages.items():
+        state, why = _state(stage, store)
+        counts[state] += 1
+        print(f"{state:8}  {title:34}  {step}{why}")
+    counts["blocked"] += len(made.blocked)
+    for line in _blocked(made):
+        print(f"{'blocked':8}  {line}")
+    print(", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    return 2 if made.blocked else 0
+
+
+def _state(stage: Stage, store: Store) -> tuple[str, str]:
+    manifest = store.manifest(stage)
+    if manifest is not None:
+        return "cached", f" ({manifest['seconds']:.0f} s on {manifest['started'][:10]})"
+    log = store.partial(stage) / "log.txt"
+    if store.directory(stage).exists():
+        return "to run", " (an input has changed)"
+    return "to run", f" (begun or failed before: {log})" if log.exists() else " (not made yet)"
+
+
+def table(
+    experiment: Experiment,
+    /,
+    *,
+    form: Annotated[Format, Parameter(name="--format", help="How to write them.")] = "text",
+    options: ExperimentOptions = AS_WRITTEN,
+) -> int:
+    """Print the tables of an experiment from whatever is finished."""
+    made, store = planned(experiment, options)
+    print_tables(finished_tables(made, store, TASKS, form), form)
+    for line in _blocked(made):
+        print(f"blocked: {line}", file=sys.stderr)
+    return 0
+
+
+def planned(
+    experiment: str, options: ExperimentOptions, tasks: tuple[Task, ...] = TASKS
+) -> tuple[Plan, Store]:
+    """Return the plan of an experiment and the store that its stages are in, or will be."""
+    spec = load_experiment(experiment, options.overrides)
+    store, screen = open_store(options.store), Screen()
+    with screen.live():
+        return make_plan(spec, store, tasks, screen.reporter()), store
+
+
+def finished_tables(
+    plan: Plan, store: Store, tasks: tuple[Task, ...], form: Format
+) -> Sequence[Table]:
+    """Return the tables of `tasks` as they stand, those of disturbed pairs last."""
+    # Read on a terminal, a table of all kinds of disturbance would be too wide.
+    disturbed = robustness_tables(plan, store, by_kind=form == "text")
+    return [*experiment_tables(plan, store, tasks), *disturbed]
+
+
+def print_tables(tables: Sequence[Table], form: Format) -> None:
+    """Print tables, an empty line between two; as JSON they are one list."""
+    if form == "json":
+        print("[" + ",\n".join(render(table, form) for table in tables) + "]")
+    else:
+        print("\n\n".join(render(table, form).rstrip("\n") for table in tables))
+
+
+def _blocked(made: Plan) -> list[str]:
+    """Return each reason once, with the first of the cells that it blocks."""
+    titles: dict[str, list[str]] = {}
+    for title, why in made.blocked:
+        titles.setdefault(why, []).append(title)
+    more = {
+        why: f" (and {len(cells) - 1} more)" if cells[1:] else "" for why, cells in titles.items()
+    }
+    return [f"{cells[0]}{more[why]}: {why}" for why, cells in titles.items()]

@@ -1,0 +1,91 @@
+"""A table as text: what is marked on a terminal is not claimed in a pipe, and nothing is cut."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from pipelines.results.values import Row, Table, Value
+from pipelines.views.formats import RENDERERS, render, text
+
+CODES = ("\033[1m", "\033[4m", "\033[0m")
+
+
+@pytest.fixture
+def table() -> Table:
+    best = (Value(70.0, 1.2, 3, (65.0, 75.5)), None, Value(3.0, None, 1))
+    second = (Value(60.0, 10.2, 3), None, Value(5.0, None, 1))
+    rows = (
+        Row("LKC-FUNet [tiny]", "ours", best, 3, 3),
+        Row("visible", "ours", second, 2, 3),
+        Row("average", "ours", (None,) * 3, 0, 3),
+    )
+    columns = ("AP50 People", "[b]Car", "mAP50")
+    notes = ("A note.", "Another " + "long " * 60 + "note.")
+    return Table("tiny: detection", "detection", columns, rows, notes, ("it deviates",), "tiny")
+
+
+def test_text_holds_every_number_and_note(table: Table) -> None:
+    lines = text(table, styled=False).splitlines()
+    cells = [line.split("  ") for line in lines]
+    words = [[part.strip() for part in line if part.strip()] for line in cells]
+    assert lines[:2] == ["tiny: detection", ""]
+    assert words[2] == ["method", "AP50 People", "[b]Car", "mAP50"]
+    assert words[4:8] == [
+        ["LKC-FUNet [tiny]", "70.0 ±1.2", "-", "3.0"],
+        ["95 %", "[65.0, 75.5]"],
+        ["visible (2 of 3 seeds)", "60.0 ±10.2", "-", "5.0"],
+        ["average", "...", "...", "..."],
+    ]
+    assert lines[-3:] == [*table.notes, "Deviation: it deviates"]
+    assert not any(line != line.rstrip() for line in lines)
+
+
+def test_marks_are_claimed_where_they_are_seen_only(table: Table) -> None:
+    plain, styled = text(table, styled=False), text(table, styled=True)
+    assert not any(code in plain for code in CODES)
+    assert "bold" not in plain
+    assert "\n-: class absent or not printed, ...: not finished\n" in plain
+    assert "\033[1m70.0 ±1.2\033[0m" in styled
+    assert "\033[4m60.0 ±10.2\033[0m" in styled
+    assert "bold: best, underlined: second, -: class absent" in styled
+    for code in CODES:
+        styled = styled.replace(code, "")
+    assert styled.replace("bold: best, underlined: second, ", "") == plain
+
+
+class Stream(io.StringIO):
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_text_is_styled_on_a_terminal(
+    table: Table, terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", Stream(terminal))
+    assert render(table, "text") == text(table, styled=terminal)
+
+
+def test_a_wide_table_is_neither_cut_nor_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    columns = tuple(f"AP50 of class {number}" for number in range(90))
+    row = Row("visible", "ours", (Value(12.3, None, 1),) * 90, 1, 1)
+    wide = Table("t", "detection", columns, (row,), (), (), "t")
+    lines = text(wide, styled=False).splitlines()
+    assert all(column in lines[2] for column in columns)
+    assert lines[4].split() == ["visible", *["12.3"] * 90]
+
+
+@pytest.mark.parametrize("form", [form for form in RENDERERS if form != "text"])
+def test_files_have_no_terminal_codes(form: str, table: Table) -> None:
+    assert "\033" not in render(table, form)  # type: ignore[arg-type]
