@@ -8,11 +8,12 @@ from statistics import fmean, pstdev
 from typing import TypeAlias
 
 from fusion.pairs import read_rgb
+from fusion.palette import MASKS
 from pipelines.datasets.dataset import Dataset
 from pipelines.views.report import detections, masks
 from pipelines.views.report.detections import CONFIDENCE, ENOUGH, Detected
 from pipelines.views.report.images import image_uri, mask_uri, outline_uri
-from pipelines.views.report.masks import PALETTE, Segmented
+from pipelines.views.report.masks import Segmented
 from pipelines.views.report.model import Layer, Mark, PerImage, Picture, Side, Strip
 from segmentation.datasets import read_mask
 
@@ -63,8 +64,8 @@ def segmentation_strips(
     for name, spread in _chosen(masks.scores_of(cells), names):
         remark = f"standard deviation of mIoU {spread:.2f}"
         pictures = _masked(name, cells, dataset, images)
-        truth = read_mask(dataset.labels[name], len(PALETTE))
-        strips.append(Strip(name, remark, pictures, outline_uri(truth, PALETTE)))
+        truth = read_mask(dataset.labels[name], len(MASKS))
+        strips.append(Strip(name, remark, pictures, outline_uri(truth, MASKS)))
     return tuple(strips), notes
 
 
@@ -155,6 +156,6 @@ def _picture(
     height, width = image.shape[:2]
     layer = None
     if mask is not None:
-        ids = read_mask(mask, len(PALETTE), size=(width, height))
-        layer = Layer(side, mask_uri(ids, PALETTE))
+        ids = read_mask(mask, len(MASKS), size=(width, height))
+        layer = Layer(side, mask_uri(ids, MASKS))
     return Picture(title, remark, image_uri(image), width, height, marks, layer, method)

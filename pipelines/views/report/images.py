@@ -19,8 +19,8 @@ A report of 10 methods, 2 tasks and 3 images a task has 75 images and stays belo
 """
 OPACITY = 0.6
 """How much of an image a mask covers."""
-BORDER = np.ones((5, 5), np.uint8)
-"""Pixels with another class within this window belong to a border."""
+FINE, SMALL = 3, 320
+"""A border's window in pixels, for images up to so many pixels a side; a larger one's is wider."""
 
 
 def image_uri(image: Image) -> str:
@@ -43,7 +43,9 @@ def mask_uri(ids: Image, palette: Palette, opacity: float = OPACITY) -> str:
 def outline_uri(ids: Image, palette: Palette) -> str:
     """Return the borders of the classes of a mask, in their full colours, as a PNG."""
     small = _smaller(ids, cv2.INTER_NEAREST)
-    inner = np.asarray(cv2.erode(small, BORDER)) == np.asarray(cv2.dilate(small, BORDER))
+    window = FINE if max(small.shape) <= SMALL else FINE + 2
+    around = np.ones((window, window), np.uint8)
+    inner = np.asarray(cv2.erode(small, around)) == np.asarray(cv2.dilate(small, around))
     return mask_uri(np.where(inner, np.uint8(0), small), palette, 1.0)
 
 

@@ -9,15 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.palette import MASKS, web
 from pipelines.views.report.model import PerImage
-from segmentation.datasets import Palette
 from segmentation.iou import Confusion, class_iou
-
-PALETTE: Palette = (
-    *((0, 0, 0), (255, 107, 107), (255, 221, 51), (0, 229, 255), (77, 150, 255)),
-    *((190, 130, 255), (90, 215, 120), (255, 160, 60), (255, 120, 210)),
-)
-"""The colours of masks; unlike those of MSRS' authors, all are seen on an image of the night."""
 
 
 @dataclass(frozen=True)
@@ -67,5 +61,5 @@ def scores_of(cells: Mapping[str, Sequence[Segmented]]) -> dict[str, list[PerIma
 
 def class_colours(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return name and colour of every class that is drawn; class 0 stays clear."""
-    pairs = zip(classes[1:], PALETTE[1:], strict=False)
-    return tuple((name, "#" + "".join(f"{c:02x}" for c in colour)) for name, colour in pairs)
+    pairs = zip(classes[1:], MASKS[1:], strict=False)
+    return tuple((name, web(colour)) for name, colour in pairs)

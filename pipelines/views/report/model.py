@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fusion.palette import FALSE_ALARM, FOUND, HIT, MISSED
 from pipelines.results.agreement import Agreement, Evidence
 from pipelines.results.robustness import Curve
 from pipelines.results.values import Line, Table
@@ -29,10 +30,10 @@ class Box:
 
 
 BOXES: dict[MarkKind, Box] = {
-    "found": Box("object (ground truth)", "truth", "#ffffff", 1.4),
-    "missed": Box("object missed", "truth", "#ffd60a", 2.2, "5 4"),
-    "false": Box("false alarm", "prediction", "#ff2d95", 2.0),
-    "hit": Box("right detection", "prediction", "#00e5ff", 2.0),
+    "found": Box("object (ground truth)", "truth", FOUND, 1.4),
+    "missed": Box("object missed", "truth", MISSED, 2.2, "5 4"),
+    "false": Box("false alarm", "prediction", FALSE_ALARM, 2.0),
+    "hit": Box("right detection", "prediction", HIT, 2.0),
 }
 """In the order in which they are drawn."""
 

@@ -122,7 +122,7 @@ const look = (name) => viewer.querySelector(`[name="${name}"]`);
 const put = (side, strip) => {
   const figure = all("figure", strip)[look(side).value];
   const drawn = figure.querySelector("svg").cloneNode(true);
-  for (const name of ["tabindex", "role"]) drawn.removeAttribute(name);
+  drawn.removeAttribute("tabindex");
   drawn.setAttribute("role", "img");
   const first = drawn.querySelector("image");
   if (strip.dataset.outline && !drawn.querySelector(".truth")) {
@@ -132,12 +132,12 @@ const put = (side, strip) => {
     drawn.append(outline);
   }
   const words = document.createElement("p");
-  words.append(...[...figure.querySelector("figcaption").cloneNode(true).childNodes]);
+  words.append(...figure.querySelector("figcaption").cloneNode(true).childNodes);
   viewer.querySelector(`.${side}`).replaceChildren(drawn, words);
 };
 const cut = (percent) => {
   look("cut").value = percent;
-  viewer.querySelector(".stage").style.setProperty("--cut", `${look("cut").value}%`);
+  viewer.style.setProperty("--cut", `${look("cut").value}%`);
 };
 const open = (strip, clicked) => {
   const figures = all("figure", strip);
@@ -157,7 +157,8 @@ const open = (strip, clicked) => {
   put("left", strip);
   put("right", strip);
   const { width, height } = figures[clicked].querySelector("svg").viewBox.baseVal;
-  viewer.querySelector(".stage").style.setProperty("--shape", width / height);
+  viewer.style.setProperty("--shape", width / height);
+  viewer.querySelector(".legend").replaceWith(strip.parentElement.querySelector(".legend").cloneNode(true));
   cut(50);
   viewer.showModal();
 };
@@ -182,7 +183,6 @@ if (viewer) {
   stage.addEventListener("pointerdown", drag);
   stage.addEventListener("pointermove", drag);
   look("close").addEventListener("click", () => viewer.close());
-  viewer.addEventListener("click", (event) => event.target === viewer && viewer.close());
 }
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && pinned !== null && !viewer?.open) pin(pinned);
