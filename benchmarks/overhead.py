@@ -30,8 +30,8 @@ from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
 from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
+from pipelines.store.stage import load_body
 from pipelines.store.store import Store
-from pipelines.tasks.kinds import KINDS
 
 WANTED_SHARE = 0.10
 DEMO_SECONDS, DEMO_SLOTS = 420.0, 2
@@ -98,7 +98,7 @@ def loop(store: Store) -> None:
             out = Path(folder) / stage.key
             out.mkdir()
             known = (stage.kind, stage.spec, inputs, stage.local, out, "cpu", 1)
-            KINDS[stage.kind].body(Job(*known, lambda *_: None))
+            load_body(stage.kind.body)(Job(*known, lambda *_: None))
 
 
 def _plan(name: str, root: Path) -> Plan:

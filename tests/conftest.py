@@ -128,12 +128,14 @@ def shared_worker(one_worker: Any) -> SimpleNamespace:
 
 @pytest.fixture
 def commands_share_a_worker(
-    shared_worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    one_worker: Any, shared_worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Let commands, which nobody can hand a worker, use the shared one."""
     from pipelines.execution.worker import Worker
 
-    monkeypatch.setattr(Worker, "__new__", lambda _, *given: shared_worker.start(*given))
+    monkeypatch.setattr(Worker, "__init__", lambda _, *given: shared_worker.start(*given) and None)
+    monkeypatch.setattr(Worker, "__enter__", lambda _: one_worker)
+    monkeypatch.setattr(Worker, "__exit__", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ from pipelines.results.tables import experiment_tables
 from pipelines.results.values import Table
 from pipelines.specs.dataset import TASKS, Task
 from pipelines.specs.loading import load_experiment
-from pipelines.store.store import Stage, Store, open_store
+from pipelines.store.stage import Stage
+from pipelines.store.store import Store, open_store
 from pipelines.views.formats import Format, render
 
 AS_WRITTEN = ExperimentOptions()
@@ -48,7 +49,7 @@ def plan(experiment: Experiment, /, *, options: ExperimentOptions = AS_WRITTEN) 
 def _state(stage: Stage, store: Store) -> tuple[str, str]:
     manifest = store.manifest(stage)
     if manifest is not None:
-        return "cached", f" ({manifest['seconds']:.0f} s on {manifest['started'][:10]})"
+        return "cached", f" ({manifest.seconds:.0f} s on {manifest.started[:10]})"
     log = store.partial(stage) / "log.txt"
     if store.directory(stage).exists():
         return "to run", " (an input has changed)"

@@ -12,8 +12,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.specs.dataset import DatasetSpec
 
-Metrics = dict[str, Any]
-Report = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and a short remark."""
 
 PICTURED = 6
@@ -31,7 +30,7 @@ class Job:
     out: Path
     device: str
     threads: int
-    report: Report
+    report: Progress
 
     def progress(self, remark: str = "") -> Callable[[int, int], None]:
         """Return a callback of (done, total) that carries `remark`."""

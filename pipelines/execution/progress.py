@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 
-from pipelines.execution.job import Report
+from pipelines.execution.job import Progress
 
 
 class Screen:
@@ -17,7 +18,7 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
-        self._progress = Progress(
+        self._progress = Bars(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[remark]}"),
@@ -39,7 +40,7 @@ class Screen:
         self.console.print(text, soft_wrap=True, markup=False)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Report]:
+    def step(self, title: str) -> Iterator[Progress]:
         """Give a step its line; the line goes when the block ends."""
         task = self._progress.add_task(title, total=1, remark="")
         try:
@@ -47,11 +48,11 @@ class Screen:
         finally:
             self._progress.remove_task(task)
 
-    def reporter(self) -> Callable[[str], Report]:
+    def reporter(self) -> Callable[[str], Progress]:
         """Return a maker of reports for light work that has no step of its own."""
         tasks: dict[str, TaskID] = {}
 
-        def make(title: str) -> Report:
+        def make(title: str) -> Progress:
             def report(done: int, total: int, remark: str) -> None:
                 with self._lock:
                     if title not in tasks:
@@ -64,7 +65,7 @@ class Screen:
 
         return make
 
-    def _reporter(self, task: TaskID) -> Report:
+    def _reporter(self, task: TaskID) -> Progress:
         def report(done: int, total: int, remark: str) -> None:
             self._progress.update(task, completed=done, total=total, remark=remark)
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.execution.devices import Slot, lease
-from pipelines.execution.job import Job, Metrics, Report
+from pipelines.execution.job import Job, Progress
 from pipelines.execution.worker import StageFailed, Worker
-from pipelines.store.digests import tree_digest
 from pipelines.store.provenance import provenance
-from pipelines.store.store import Busy, Stage, Store
-from pipelines.tasks.kinds import KINDS
+from pipelines.store.stage import Metrics, Stage, load_body
+from pipelines.store.store import Busy, Store, Vanished
 
 NO_SLOT = Slot("cpu", "none", 1)
 """For work so light that no device is leased."""
@@ -35,7 +34,7 @@ class Step:
 
     def cached(self, store: Store) -> bool:
         """Whether every stage is finished."""
-        return all(store.manifest(stage) is not None for stage in self.stages)
+        return all(map(store.is_finished, self.stages))
 
 
 def make_step(
@@ -43,7 +42,7 @@ def make_step(
     store: Store,
     slots: Sequence[Slot],
     timeout_seconds: float,
-    report: Report,
+    report: Progress,
     start: Start = Worker,
 ) -> None:
     """Make the missing stages of `step` in one subprocess, on one leased device.
@@ -62,14 +61,14 @@ def make_step(
             )
 
 
-def make_here(stage: Stage, store: Store, report: Report) -> Path:
+def make_here(stage: Stage, store: Store, report: Progress) -> Path:
     """Make a light stage in this process, unless it is finished; return its directory."""
 
     def execute(stage: Stage, out: Path) -> Metrics:
         job = job_of(stage, store)
         inputs = {role: Path(path) for role, path in job["inputs"].items()}
-        kind, spec, local = job["kind"], job["spec"], job["local"]
-        return KINDS[stage.kind].body(Job(kind, spec, inputs, local, out, "cpu", 1, report))
+        body = load_body(job["body"])
+        return body(Job(job["kind"], job["spec"], inputs, job["local"], out, "cpu", 1, report))
 
     make_stage(stage, store, execute, NO_SLOT)
     return store.directory(stage)
@@ -78,49 +77,37 @@ def make_here(stage: Stage, store: Store, report: Report) -> Path:
 def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None:
     """Run `execute` for a stage that is not finished, and commit what it left.
 
-    Waits while another process makes the same stage.
+    Waits while another process makes the same stage. Raises StageFailed when an input is removed
+    meanwhile.
     """
-    kind = KINDS[stage.kind]
-    while store.manifest(stage) is None:
+    while not store.is_finished(stage):
         try:
-            with store.claim(stage, keep=kind.resumable) as partial:
-                if store.manifest(stage) is not None:
+            with store.claim(stage, keep=stage.kind.resumable) as partial:
+                if store.is_finished(stage):
                     return
                 started, clock = datetime.now(UTC), time.monotonic()
                 metrics = execute(stage, partial)
-                store.commit(stage, _manifest(stage, store, metrics, started, clock, slot))
+                store.commit(stage, _facts(metrics, started, clock, slot))
         except Busy:
             time.sleep(1.0)
+        except Vanished as error:
+            raise StageFailed(str(error)) from error
 
 
 def job_of(stage: Stage, store: Store) -> dict[str, Any]:
     """Return what a worker needs to make `stage`, but for the place to write to."""
     inputs = {role: str(store.directory(source)) for role, source in stage.inputs.items()}
     return {
-        "kind": stage.kind,
+        "kind": stage.kind.name,
+        "body": stage.kind.body,
         "spec": dict(stage.spec),
         "inputs": inputs,
         "local": dict(stage.local),
     }
 
 
-def _manifest(
-    stage: Stage, store: Store, metrics: Metrics, started: datetime, clock: float, slot: Slot
-) -> dict[str, Any]:
-    inputs = {}
-    for role, source in stage.inputs.items():
-        manifest = store.manifest(source)
-        if manifest is None:
-            raise StageFailed(f"{source.title}, an input of {stage.title}, vanished; run again.")
-        inputs[role] = {"kind": source.kind, "key": source.key, "digest": manifest["digest"]}
+def _facts(metrics: Metrics, started: datetime, clock: float, slot: Slot) -> dict[str, Any]:
     return {
-        "kind": stage.kind,
-        "key": stage.key,
-        "version": stage.version,
-        "spec": dict(stage.spec),
-        "local": dict(stage.local),
-        "inputs": inputs,
-        "digest": tree_digest(store.partial(stage), KINDS[stage.kind].products),
         "metrics": metrics,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 3),

@@ -28,6 +28,7 @@ from fusion.errors import InputError
 from fusion.generation.memory import keep_freed_memory
 from pipelines.execution.environment import QUIET
 from pipelines.execution.usage import sampled
+from pipelines.store.stage import load_body
 from pipelines.store.store import USAGE
 
 LOG = "log.txt"
@@ -205,7 +206,6 @@ def _run_body(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> 
     import torch
 
     from pipelines.execution.job import Job
-    from pipelines.tasks.kinds import KINDS
 
     torch.set_num_threads(threads)
 
@@ -214,9 +214,8 @@ def _run_body(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> 
 
     inputs = {role: Path(path) for role, path in job["inputs"].items()}
     out = Path(job["out"])
-    return KINDS[job["kind"]].body(
-        Job(job["kind"], job["spec"], inputs, job["local"], out, device, threads, report)
-    )
+    body = load_body(job["body"])
+    return body(Job(job["kind"], job["spec"], inputs, job["local"], out, device, threads, report))
 
 
 def _say(talk: IO[str], message: dict[str, Any]) -> None:

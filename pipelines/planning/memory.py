@@ -21,7 +21,8 @@ from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.store.digests import digest
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Kind, Stage
+from pipelines.store.store import Store
 
 FOLDER = "experiments"
 
@@ -89,7 +90,7 @@ def _with_inputs(stage: Stage) -> Iterator[tuple[str, dict[str, Any]]]:
     for source in stage.inputs.values():
         yield from _with_inputs(source)
     told = {
-        "version": stage.version,
+        "version": stage.kind.version,
         "spec": dict(stage.spec),
         "inputs": {role: source.title for role, source in stage.inputs.items()},
         "local": dict(stage.local),
@@ -121,8 +122,9 @@ def _plan(path: Path) -> Plan:
         if title not in made:
             told = content["stages"][title]
             inputs = {role: stage(source) for role, source in told["inputs"].items()}
-            kind = title.split("/")[0]
-            made[title] = Stage(kind, told["version"], told["spec"], inputs, told["local"])
+            # Only shown, never made again: it needs no body.
+            kind = Kind(title.split("/")[0], told["version"], body="")
+            made[title] = Stage(kind, told["spec"], inputs, told["local"])
         return made[title]
 
     try:

@@ -11,7 +11,7 @@ from pipelines.specs.dataset import Task
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.method import MethodSpec
 from pipelines.store.digests import digest
-from pipelines.store.store import Stage
+from pipelines.store.stage import Stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Cell:
     @property
     def trains_fusion(self) -> bool:
         """Whether the chain begins with the training of a fusion network."""
-        return self.steps[0].stages[0].kind == "train_fusion"
+        return self.steps[0].stages[0].kind.name == "train_fusion"
 
     @property
     def stages(self) -> Iterator[Stage]:

@@ -10,7 +10,7 @@ from typing import Any
 from fusion.errors import InputError
 from fusion.perturb import Perturbation
 from pipelines.datasets.dataset import Dataset
-from pipelines.execution.job import Report
+from pipelines.execution.job import Progress
 from pipelines.execution.runner import Start, Step
 from pipelines.execution.worker import Worker
 from pipelines.planning.plan import Cell, Plan
@@ -20,7 +20,8 @@ from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.method import MethodSpec
 from pipelines.specs.perturbation import WORDS
 from pipelines.store.digests import derive_seed, names_digest
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Stage
+from pipelines.store.store import Store
 from pipelines.tasks.chains import (
     Chain,
     detector_chain,
@@ -161,7 +162,7 @@ def make_plan(
     experiment: ExperimentSpec,
     store: Store,
     tasks: tuple[Task, ...],
-    report: Callable[[str], Report],
+    report: Callable[[str], Progress],
     start: Start = Worker,
 ) -> Plan:
     """Resolve an experiment whole: every cell a chain of stages, or the reason why it cannot run.

@@ -10,12 +10,13 @@ from typing import Any
 from fusion.errors import InputError
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
-from pipelines.execution.job import Metrics, Report
+from pipelines.execution.job import Progress
 from pipelines.execution.runner import NO_SLOT, Start, job_of, make_here, make_stage
 from pipelines.execution.worker import Worker
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Metrics, Stage
+from pipelines.store.store import Store
 from pipelines.tasks.chains import local_of, stage_of
 
 CHECK_SECONDS = 600.0
@@ -29,7 +30,7 @@ class Preparation:
     """
 
     def __init__(
-        self, store: Store, report: Callable[[str], Report], start: Start = Worker
+        self, store: Store, report: Callable[[str], Progress], start: Start = Worker
     ) -> None:
         self._store = store
         self._report = report
@@ -50,7 +51,7 @@ class Preparation:
         def execute(stage: Stage, out: Path) -> Metrics:
             if self._checker is None:
                 self._checker = self._checks.enter_context(self._start("cpu", 1, CHECK_SECONDS))
-            return self._checker.run(job_of(stage, self._store), out, self._report(stage.kind))
+            return self._checker.run(job_of(stage, self._store), out, self._report(stage.kind.name))
 
         make_stage(stage, self._store, execute, NO_SLOT)
 

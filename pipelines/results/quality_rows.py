@@ -40,7 +40,7 @@ def score_row(cells: Sequence[Cell], store: Store, part: str, columns: Sequence[
     places = [metrics.index(column) for column in columns]
     stack = np.stack([values[chosen][:, places] for _, _, values in tables])
     known: NDArray[np.bool_] = np.all(np.isfinite(stack), axis=0)
-    reasons = [(store.manifest(cell.result) or {})["metrics"]["metrics"] for cell in unique]
+    reasons = [m.metrics["metrics"] for c in unique if (m := store.manifest(c.result)) is not None]
     notes = [
         _note(first.method.row, column, defined, reasons)
         for column, defined in zip(columns, known.T, strict=True)

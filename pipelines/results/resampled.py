@@ -36,13 +36,13 @@ def resampled_cell(cell: Cell, store: Store, classes: Sequence[str]) -> Found | 
     if manifest is None:
         return None
     path = store.root / "resampled" / f"{cell.result.key}-{VERSION}.npz"
-    if (kept := _read(path, manifest["digest"])) is not None:
+    if (kept := _read(path, manifest.digest)) is not None:
         return kept
     try:
         found = RESAMPLERS[cell.task](store.directory(cell.result), classes)
     except UNREADABLE:
         return None
-    _write(path, manifest["digest"], found)
+    _write(path, manifest.digest, found)
     return found
 
 

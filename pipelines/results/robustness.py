@@ -102,7 +102,7 @@ def curves(plan: Plan, store: Store) -> tuple[Curve, ...]:
 def _scores(cells: Sequence[Cell], store: Store) -> dict[int, float]:
     found = {cell.seed: (cell, store.manifest(cell.result)) for cell in cells}
     scores = {
-        seed: manifest["metrics"][HEADLINES[cell.task][1]]
+        seed: manifest.metrics[HEADLINES[cell.task][1]]
         for seed, (cell, manifest) in found.items()
         if manifest is not None
     }

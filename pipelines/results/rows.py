@@ -37,7 +37,7 @@ def share_row(cells: Sequence[Cell], store: Store, classes: Sequence[str]) -> Ro
     note says so, where a cell's results are no longer in the store.
     """
     found = [
-        scores(cell.task, manifest["metrics"], classes)
+        scores(cell.task, manifest.metrics, classes)
         for cell in cells
         if (manifest := store.manifest(cell.result)) is not None
     ]

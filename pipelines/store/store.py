@@ -8,46 +8,25 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
-from pipelines.store.digests import FileDigests, digest
+from pipelines.store.digests import FileDigests, tree_digest
+from pipelines.store.stage import Manifest, Stage
 
 MANIFEST = "manifest.json"
 USAGE = "usage.json"
 """What a worker leaves beside a result: facts about its process that join the manifest."""
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One step of the work, known by the digest of all that determines its result.
-
-    `spec` and `inputs` are hashed; `local` says where data lies on this machine and is not.
-    """
-
-    kind: str
-    version: int
-    spec: Mapping[str, Any]
-    inputs: Mapping[str, Stage] = field(default_factory=dict)
-    local: Mapping[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def key(self) -> str:
-        """Sixteen hex digits."""
-        inputs = {role: stage.key for role, stage in self.inputs.items()}
-        return digest([self.kind, self.version, self.spec, inputs])[:16]
-
-    @property
-    def title(self) -> str:
-        """``kind/key``, as the directory is called."""
-        return f"{self.kind}/{self.key}"
-
-
 class Busy(Exception):
     """Another process is making this stage."""
+
+
+class Vanished(Exception):
+    """An input of a stage was removed, or is to be made again, while the stage was being made."""
 
 
 class Store:
@@ -64,29 +43,37 @@ class Store:
 
     def directory(self, stage: Stage) -> Path:
         """Where the finished stage lies, or will lie."""
-        return self.root / "stages" / stage.kind / stage.key
+        return self.root / "stages" / stage.kind.name / stage.key
 
     def partial(self, stage: Stage) -> Path:
         """Where the stage is being made; its log stays here when it fails."""
-        return self.root / "partial" / f"{stage.kind}-{stage.key}"
+        return self.root / "partial" / f"{stage.kind.name}-{stage.key}"
 
-    def manifest(self, stage: Stage) -> dict[str, Any] | None:
+    def manifest(self, stage: Stage) -> Manifest | None:
         """Return the manifest of a finished stage whose inputs are still the ones it was made of.
 
-        Returns None when there is none, or when an input has been made again with another result
-        or is to be. An input that somebody has removed to save space does no harm.
+        Returns None when there is none, when it cannot be read, or when an input has been made
+        again with another result or is to be. An input that somebody has removed to save space
+        does no harm.
         """
         path = self.directory(stage) / MANIFEST
         if not path.is_file():
             return None
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except ValueError:  # torn or not ours: the stage is made again
+            return None
         for role, upstream in stage.inputs.items():
             if not (self.directory(upstream) / MANIFEST).is_file():
                 continue
             source = self.manifest(upstream)
-            if source is None or source["digest"] != manifest["inputs"][role]["digest"]:
+            if source is None or source.digest != manifest.inputs[role].digest:
                 return None
         return manifest
+
+    def is_finished(self, stage: Stage) -> bool:
+        """Whether `manifest` finds the stage."""
+        return self.manifest(stage) is not None
 
     @contextlib.contextmanager
     def claim(self, stage: Stage, *, keep: bool) -> Iterator[Path]:
@@ -97,7 +84,7 @@ class Store:
         """
         locks = self.root / "locks"
         locks.mkdir(exist_ok=True)
-        with (locks / f"{stage.kind}-{stage.key}").open("w") as lock:
+        with (locks / f"{stage.kind.name}-{stage.key}").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -108,12 +95,17 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             yield partial
 
-    def commit(self, stage: Stage, manifest: dict[str, Any]) -> None:
-        """Write the manifest last and rename the partial directory into place."""
+    def commit(self, stage: Stage, facts: Mapping[str, Any]) -> None:
+        """Write the manifest last and rename the partial directory into place.
+
+        `facts` are the manifest's fields but for the stage's own, its inputs' and its products'.
+        Raises Vanished when an input is no longer there.
+        """
         partial, final = self.partial(stage), self.directory(stage)
         path, usage = partial / MANIFEST, partial / USAGE
+        manifest = {**self._identity(stage), **facts}
         if usage.is_file():
-            manifest = {**manifest, **json.loads(usage.read_text(encoding="utf-8"))}
+            manifest |= json.loads(usage.read_text(encoding="utf-8"))
             usage.unlink()
         with path.open("w", encoding="utf-8") as stream:
             json.dump(manifest, stream, indent=1, sort_keys=True)
@@ -126,6 +118,27 @@ class Store:
             final.rename(stale)
         partial.rename(final)
         shutil.rmtree(stale, ignore_errors=True)
+
+    def _identity(self, stage: Stage) -> dict[str, Any]:
+        inputs = {}
+        for role, source in stage.inputs.items():
+            manifest = self.manifest(source)
+            if manifest is None:
+                raise Vanished(f"{source.title}, an input of {stage.title}, vanished; run again.")
+            inputs[role] = {
+                "kind": source.kind.name,
+                "key": source.key,
+                "digest": manifest.digest,
+            }
+        return {
+            "kind": stage.kind.name,
+            "key": stage.key,
+            "version": stage.kind.version,
+            "spec": dict(stage.spec),
+            "local": dict(stage.local),
+            "inputs": inputs,
+            "digest": tree_digest(self.partial(stage), stage.kind.products),
+        }
 
 
 def open_store(root: str | Path | None = None) -> Store:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from fusion.weights.published import choose_published, is_word, ready
 from pipelines.datasets.dataset import Dataset
 from pipelines.specs.method import MethodSpec
 from pipelines.specs.tasks import DetectionSpec, ScoringSpec, SegmentationSpec
+from pipelines.store import stage
 from pipelines.store.digests import derive_seed, digest
-from pipelines.store.store import Stage
+from pipelines.store.stage import Stage
 from pipelines.tasks.facts import Facts
 from pipelines.tasks.kinds import KINDS
 
@@ -26,7 +26,7 @@ def stage_of(
     local: dict[str, Any] | None = None,
 ) -> Stage:
     """Return a stage of the current version of its kind; `spec` must be JSON."""
-    return Stage(kind, KINDS[kind].version, json.loads(json.dumps(spec)), inputs or {}, local or {})
+    return stage.stage_of(KINDS[kind], spec, inputs, local)
 
 
 def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:

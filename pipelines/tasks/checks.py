@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from fusion.errors import InputError
-from pipelines.execution.job import Job, Metrics
+from pipelines.execution.job import Job
+from pipelines.store.stage import Metrics
 
 
 def check_method(job: Job) -> Metrics:

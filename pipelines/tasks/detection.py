@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.execution.job import Job, Metrics, pictured
+from pipelines.execution.job import Job, pictured
+from pipelines.store.stage import Metrics
 
 
 def train_detector(job: Job) -> Metrics:

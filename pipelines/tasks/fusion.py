@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusion.errors import InputError
-from pipelines.execution.job import Job, Metrics, pictured
+from pipelines.execution.job import Job, pictured
+from pipelines.store.stage import Metrics
 
 if TYPE_CHECKING:
     from fusion.method import FusionMethod

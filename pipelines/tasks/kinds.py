@@ -1,54 +1,30 @@
-"""The few stages, as plain functions: what a job's spec and inputs say becomes files in `out`."""
+"""The few kinds of stages: what makes each, and which of its files count."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from pipelines.datasets.scenes.scene import SCENES_VERSION
-from pipelines.execution.job import Job, Metrics
-from pipelines.tasks.checks import (
-    check_detector,
-    check_method,
-    check_segmenter,
-    index,
-    scenes,
-    split,
-)
-from pipelines.tasks.detection import detect, train_detector
-from pipelines.tasks.fusion import fuse, perturb, train_fusion
+from pipelines.store.stage import Kind
 from pipelines.tasks.score_files import SCORES
-from pipelines.tasks.scoring import score
-from pipelines.tasks.segmentation import segment, train_segmenter
 
+CHECKS, FUSION = "pipelines.tasks.checks", "pipelines.tasks.fusion"
+DETECTION, SEGMENTATION = "pipelines.tasks.detection", "pipelines.tasks.segmentation"
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of stage; raise `version` whenever the body's result changes.
-
-    `products` are the files whose bytes downstream stages depend on; a `resumable` body continues
-    from what an interrupted run left in `out`.
-    """
-
-    body: Callable[[Job], Metrics]
-    version: int
-    products: tuple[str, ...]
-    resumable: bool = False
-
-
-KINDS: dict[str, Kind] = {
-    "check_method": Kind(check_method, 1, ()),
-    "check_detector": Kind(check_detector, 1, ()),
-    "check_segmenter": Kind(check_segmenter, 1, ()),
-    "scenes": Kind(scenes, SCENES_VERSION, ("m3fd", "msrs")),
-    "split": Kind(split, 1, ("split.yaml",)),
-    "index": Kind(index, 1, ("index.json",)),
-    "train_fusion": Kind(train_fusion, 1, ("weights.pt",), resumable=True),
-    "perturb": Kind(perturb, 1, ("images",)),
-    "fuse": Kind(fuse, 2, ("images",)),
-    "train_detector": Kind(train_detector, 2, ("weights.pt",)),
-    "detect": Kind(detect, 1, ("predictions.json",)),
-    "train_segmenter": Kind(train_segmenter, 3, ("weights.pt",), resumable=True),
-    "segment": Kind(segment, 2, ("masks", "confusion.npz")),
-    "score": Kind(score, 1, (SCORES,)),
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("check_method", 1, f"{CHECKS}:check_method"),
+        Kind("check_detector", 1, f"{CHECKS}:check_detector"),
+        Kind("check_segmenter", 1, f"{CHECKS}:check_segmenter"),
+        Kind("scenes", SCENES_VERSION, f"{CHECKS}:scenes", ("m3fd", "msrs")),
+        Kind("split", 1, f"{CHECKS}:split", ("split.yaml",)),
+        Kind("index", 1, f"{CHECKS}:index", ("index.json",)),
+        Kind("train_fusion", 1, f"{FUSION}:train_fusion", ("weights.pt",), resumable=True),
+        Kind("perturb", 1, f"{FUSION}:perturb", ("images",)),
+        Kind("fuse", 2, f"{FUSION}:fuse", ("images",)),
+        Kind("train_detector", 2, f"{DETECTION}:train_detector", ("weights.pt",)),
+        Kind("detect", 1, f"{DETECTION}:detect", ("predictions.json",)),
+        Kind("train_segmenter", 3, f"{SEGMENTATION}:train_segmenter", ("weights.pt",), True),
+        Kind("segment", 2, f"{SEGMENTATION}:segment", ("masks", "confusion.npz")),
+        Kind("score", 1, "pipelines.tasks.scoring:score", (SCORES,)),
+    )
 }

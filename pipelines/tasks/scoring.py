@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.execution.job import Job, Metrics
+from pipelines.execution.job import Job
+from pipelines.store.stage import Metrics
 from pipelines.tasks.score_files import SCORES, write_scores
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.execution.job import Job, Metrics, pictured
+from pipelines.execution.job import Job, pictured
+from pipelines.store.stage import Metrics
 
 
 def train_segmenter(job: Job) -> Metrics:

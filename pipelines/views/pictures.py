@@ -13,7 +13,8 @@ from pipelines.execution.job import pictured
 from pipelines.planning.plan import Cell, Plan
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Stage
+from pipelines.store.store import Store
 
 SHEET_PAIRS = 4
 BASELINES = ("infrared", "visible")
@@ -30,12 +31,11 @@ def gather_pictures(plan: Plan, store: Store) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for cell in plan.cells:
         for stage in cell.stages:
-            own = stage.kind != "fuse" or cell.trains_fusion
+            own = stage.kind.name != "fuse" or cell.trains_fusion
             seed = f"-seed{cell.seed}" if own else ""
             for path in _drawn(store.directory(stage)):
-                _link(
-                    path, folder / f"{_file_name(cell.method.row)}-{stage.kind}{seed}-{path.name}"
-                )
+                row = _file_name(cell.method.row)
+                _link(path, folder / f"{row}-{stage.kind.name}{seed}-{path.name}")
     for table in experiment_tables(plan, store, ("scoring",)):
         write_ranks(table, folder)
     write_robustness(plan, store, folder)
@@ -81,7 +81,7 @@ def _fused_by_dataset(plan: Plan, store: Store) -> dict[str, dict[str, Stage]]:
 
 
 def _fusing(cell: Cell) -> Stage:
-    return next(stage for stage in cell.stages if stage.kind == "fuse")
+    return next(stage for stage in cell.stages if stage.kind.name == "fuse")
 
 
 def _names(dataset: Dataset, part: str) -> list[str]:

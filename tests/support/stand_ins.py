@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from pipelines.execution.job import Report
+from pipelines.execution.job import Progress
 
 
-def no_report(title: str) -> Report:
+def no_report(title: str) -> Progress:
     """Take the title of a piece of work and show nothing of its progress."""
     return lambda done, total, remark: None
 
@@ -17,7 +17,7 @@ def no_report(title: str) -> Report:
 class Checker:
     """In place of a worker: passes every check, for plans of networks that nobody will build."""
 
-    def run(self, job: Any, out: Path, report: Report) -> dict[str, Any]:
+    def run(self, job: Any, out: Path, report: Progress) -> dict[str, Any]:
         """Return no metrics; raises AssertionError for a stage that is no check."""
         assert job["kind"].startswith("check_"), job["kind"]
         return {}

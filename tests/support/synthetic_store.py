@@ -29,7 +29,8 @@ from pipelines.results.agreement import Agreement, Difference, Evidence
 from pipelines.results.quality_rows import MEAN_RANK
 from pipelines.results.values import Row, Table
 from pipelines.specs.dataset import DatasetSpec
-from pipelines.store.store import MANIFEST, Stage, Store
+from pipelines.store.stage import Stage
+from pipelines.store.store import MANIFEST, Store
 from pipelines.tasks.score_files import SCORES, write_scores
 from segmentation.datasets import MSRS_PALETTE, read_mask, write_mask
 from segmentation.iou import evaluate
@@ -58,15 +59,15 @@ def _set_seconds(path: Path) -> None:
 
 def _made_up(stage: Stage, out: Path, store: Store, skill: float, noise: int) -> dict[str, Any]:
     rng = np.random.default_rng(int(stage.key, 16))
-    if stage.kind.startswith("train"):
-        return _training(stage.kind, out, rng)
+    if stage.kind.name.startswith("train"):
+        return _training(stage.kind.name, out, rng)
     dataset = open_dataset(DatasetSpec(**stage.local["dataset"]))
-    if stage.kind == "fuse":
+    if stage.kind.name == "fuse":
         return _fused(dataset, out)
-    if stage.kind == "detect":
+    if stage.kind.name == "detect":
         index = store.directory(stage.inputs["index"]) / "index.json"
         return _detected(dataset, json.loads(index.read_text("utf-8")), out, rng, skill, noise)
-    if stage.kind == "segment":
+    if stage.kind.name == "segment":
         return _segmented(dataset, out, rng, skill)
     return _scored(stage, dataset, out, rng)
 

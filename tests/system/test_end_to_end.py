@@ -179,7 +179,7 @@ def test_fused_images_are_made_once_and_serve_both_tasks(finished: Finished) -> 
         cells = [cell for cell in plan.cells if cell.method.row == method]
         assert sorted(cell.task for cell in cells) == ["detection", "segmentation"]
         made = [store.manifest(cell.steps[-1].stages[0]) for cell in cells]
-        assert len({manifest["inputs"]["fused"]["key"] for manifest in made if manifest}) == 1
+        assert len({manifest.inputs["fused"].key for manifest in made if manifest}) == 1
 
 
 def test_scoring_joins_in_on_the_same_fused_images(finished: Finished, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_mlflow_shows_a_parent_with_one_child_per_cell(finished: Finished) -> No
         assert manifest is not None
         metrics = shown[cell.method.row, cell.task].data.metrics
         ours, theirs = ("mAP50", "mAP50") if cell.task == "detection" else ("mIoU", "miou")
-        assert metrics[ours] == pytest.approx(manifest["metrics"][theirs])
+        assert metrics[ours] == pytest.approx(manifest.metrics[theirs])
 
 
 def test_a_second_run_is_cached_and_prints_the_same_tables(

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
-from pipelines.execution.job import Report as Progress
+from pipelines.execution.job import Progress
 from pipelines.planning.plan import Cell, Plan
 from pipelines.results.agreement import Agreement, Evidence
 from pipelines.results.robustness import curves, robustness_tables
@@ -20,7 +20,7 @@ from pipelines.views.report import detections, masks
 from pipelines.views.report.examples import Images, detection_strips, segmentation_strips
 from pipelines.views.report.losses import training_curves
 from pipelines.views.report.model import Report, Robustness, Speed, TaskReport
-from pipelines.views.report.origins import processor, records
+from pipelines.views.report.origins import records
 
 T = TypeVar("T")
 UNREADABLE = (OSError, ValueError, KeyError, BadZipFile)
@@ -40,7 +40,7 @@ def collect(
     `progress` is told of each cell. Of what is unfinished or removed there is nothing.
     """
     days = sorted(
-        manifest["started"][:10] for c in plan.cells if (manifest := store.manifest(c.result))
+        manifest.started[:10] for c in plan.cells if (manifest := store.manifest(c.result))
     )
     collector = Collector(plan, store, progress)
     return Report(
@@ -156,9 +156,9 @@ class Collector:
         for cell in cells:
             stage = cell.result.inputs["fused"]
             manifest = self._store.manifest(stage)
-            if manifest is not None and manifest["metrics"]["images"]:
-                seconds = manifest["seconds"] / manifest["metrics"]["images"]
-                on = f"{manifest['device']} ({processor(manifest)})"
+            if manifest is not None and manifest.metrics["images"]:
+                seconds = manifest.seconds / manifest.metrics["images"]
+                on = f"{manifest.device} ({manifest.processor})"
                 made.setdefault(cell.method.row, {})[stage.key] = (seconds, on)
         return tuple(
             Speed(

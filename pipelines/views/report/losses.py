@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pipelines.planning.plan import Plan
 from pipelines.results.values import Line
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Stage
+from pipelines.store.store import Store
 
 Row = Mapping[str, float]
 DETECTOR = ("box_loss", "cls_loss", "dfl_loss")
@@ -43,13 +44,13 @@ def training_curves(plan: Plan, store: Store) -> dict[str, tuple[Line, ...]]:
     """Return by what was trained one curve for each finished training, in the plan's order."""
     found: dict[str, list[Line]] = {}
     for method, stage in _trainings(plan, store):
-        title, file, loss = KINDS[stage.kind]
+        title, file, loss = KINDS[stage.kind.name]
         rows = _rows(store.directory(stage) / file)
         if rows:
             epochs = tuple(row["epoch"] for row in rows)
             lines = found.setdefault(title, [])
             lines.append(Line(method, epochs, tuple(map(loss, rows))))
-            lines += _validation(stage.kind, method, epochs, rows)
+            lines += _validation(stage.kind.name, method, epochs, rows)
     return {title: tuple(lines) for title, lines in found.items()}
 
 
@@ -59,7 +60,7 @@ def _trainings(plan: Plan, store: Store) -> Iterator[tuple[str, Stage]]:
     for kind in KINDS:
         for cell in plan.cells:
             for stage in cell.stages:
-                if stage.kind == kind and stage.key not in seen and store.manifest(stage):
+                if stage.kind.name == kind and stage.key not in seen and store.manifest(stage):
                     seen.add(stage.key)
                     yield cell.method.row, stage
 

@@ -10,6 +10,7 @@ from typing import Any
 from pipelines.planning.plan import Cell, Plan
 from pipelines.results.robustness import HEADLINES
 from pipelines.specs.method import MethodSpec
+from pipelines.store.stage import Manifest
 from pipelines.store.store import Store
 from pipelines.views.report.model import CellRecord
 
@@ -47,15 +48,15 @@ def _record(cell: Cell, store: Store, words: Sequence[str]) -> CellRecord:
     if manifest is None:
         return CellRecord(cell.title, False, facts, {}, again(cell, words))
     facts |= {
-        "score": _score(cell, manifest["metrics"]),
+        "score": _score(cell, manifest.metrics),
         "stage": cell.result.title,
-        "commit": str(manifest["commit"]),
+        "commit": str(manifest.commit),
         "on": _machine(manifest),
         "seconds": _seconds(cell, store),
         "weights": _weights(cell, store),
-        "made by": str(manifest["command"]),
+        "made by": str(manifest.command),
     }
-    return CellRecord(cell.title, True, facts, manifest["versions"], again(cell, words))
+    return CellRecord(cell.title, True, facts, manifest.versions, again(cell, words))
 
 
 def _score(cell: Cell, metrics: Mapping[str, Any]) -> str:
@@ -65,31 +66,23 @@ def _score(cell: Cell, metrics: Mapping[str, Any]) -> str:
     return "-" if metrics[key] is None else f"{name} {100 * metrics[key]:.2f}"
 
 
-def _machine(manifest: Mapping[str, Any]) -> str:
-    return f"{manifest['device']} ({processor(manifest)})"
-
-
-def processor(manifest: Mapping[str, Any]) -> str:
-    """Return what a stage ran on: the machine's accelerators where one was used, else its CPU."""
-    machine = manifest["machine"]
-    if manifest["device"] != "cpu" and machine["accelerators"]:
-        return ", ".join(sorted(set(machine["accelerators"])))
-    return f"{machine['processor']}, {manifest['threads']} of {machine['cores']} cores"
+def _machine(manifest: Manifest) -> str:
+    return f"{manifest.device} ({manifest.processor})"
 
 
 def _seconds(cell: Cell, store: Store) -> str:
     """Return the time of the cell's own stages: training, where there is one, and testing."""
     made = [store.manifest(stage) for stage in cell.steps[-1].stages]
-    return f"{sum(m['seconds'] for m in made if m is not None):.0f}"
+    return f"{sum(m.seconds for m in made if m is not None):.0f}"
 
 
 def _weights(cell: Cell, store: Store) -> str:
     """Return the beginning of the digest of the weights that were tested, if there were any."""
     training = cell.steps[-1].stages[0]
-    if not training.kind.startswith("train"):
+    if not training.kind.name.startswith("train"):
         return "-"
     manifest = store.manifest(training)
-    return "removed" if manifest is None else str(manifest["digest"])[:16]
+    return "removed" if manifest is None else str(manifest.digest)[:16]
 
 
 Versions = tuple[tuple[str, str], ...]

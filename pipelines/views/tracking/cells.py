@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.execution.usage import COLUMNS, read_samples
 from pipelines.planning.plan import Cell
 from pipelines.specs.experiment import ExperimentSpec
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Manifest, Stage
+from pipelines.store.store import Store
 from pipelines.tasks.score_files import SCORES
 from pipelines.views.tracking.metrics import HISTORIES, curve, metric_name, scores, thinned
 
@@ -38,34 +39,34 @@ class CellRun:
         self._manifests = {stage: m for stage, m in found.items() if m is not None}
 
     @property
-    def manifest(self) -> Mapping[str, Any]:
+    def manifest(self) -> Manifest:
         """The manifest that holds the scores."""
         return self._manifests[self.cell.result]
 
     @property
     def name(self) -> str:
         """The task comes first: the list of runs cuts long names at their end."""
-        return f"{self.cell.result.kind} {self.cell.method.row} s{self.cell.seed}"
+        return f"{self.cell.result.kind.name} {self.cell.method.row} s{self.cell.seed}"
 
     @property
     def begun(self) -> int:
         """When the cell would have begun, had its stages followed one another, in ms since 1970."""
-        seconds = sum(float(manifest["seconds"]) for manifest in self._manifests.values())
+        seconds = sum(float(manifest.seconds) for manifest in self._manifests.values())
         return self.ended - round(1000 * seconds)
 
     @property
     def ended(self) -> int:
         """When the last stage ended, in ms since 1970."""
-        return milliseconds(self.manifest["started"]) + round(1000 * self._last_seconds)
+        return milliseconds(self.manifest.started) + round(1000 * self._last_seconds)
 
     @property
     def _last_seconds(self) -> float:
-        return float(self.manifest["seconds"])
+        return float(self.manifest.seconds)
 
     @property
     def tags(self) -> dict[str, str]:
         """What runs are searched and grouped by."""
-        commit = str(self.manifest["commit"])
+        commit = str(self.manifest.commit)
         git = {} if commit.startswith("fuse-then ") else {"mlflow.source.git.commit": commit}
         return {
             **self._identity,
@@ -73,7 +74,7 @@ class CellRun:
             "fuse_then.kind": "cell",
             "fuse_then.stage": self.cell.result.title,
             "fuse_then.commit": commit,
-            "fuse_then.command": self.manifest["command"],
+            "fuse_then.command": self.manifest.command,
         }
 
     @property
@@ -106,9 +107,9 @@ class CellRun:
     def _weights(self) -> dict[str, str]:
         """Return the first digits of the weights' digest, for a method that has any."""
         for stage, manifest in self._manifests.items():
-            if stage.kind == "train_fusion":
-                return {"weights": str(manifest["digest"])[:12]}
-            if stage.kind == "fuse" and "checkpoint" in stage.spec:
+            if stage.kind.name == "train_fusion":
+                return {"weights": str(manifest.digest)[:12]}
+            if stage.kind.name == "fuse" and "checkpoint" in stage.spec:
                 return {"weights": str(stage.spec["checkpoint"])[:12]}
         return {}
 
@@ -116,27 +117,27 @@ class CellRun:
         """Yield scores, what the cell cost, the curves of its trainings, and system metrics."""
         from mlflow.entities import Metric
 
-        numbers = {**dict(scores(self.cell, self.manifest["metrics"])), **self._costs()}
+        numbers = {**dict(scores(self.cell, self.manifest.metrics)), **self._costs()}
         for name, value in numbers.items():
             yield Metric(metric_name(name), value, self.ended, 0)
         for stage, manifest in self._manifests.items():
-            begun, seconds = milliseconds(manifest["started"]), manifest["seconds"]
-            for epoch, share, values in curve(self._store.directory(stage), stage.kind):
+            begun, seconds = milliseconds(manifest.started), manifest.seconds
+            for epoch, share, values in curve(self._store.directory(stage), stage.kind.name):
                 moment = begun + round(1000 * seconds * share)
                 for name, value in values.items():
-                    yield Metric(metric_name(f"{stage.kind}/{name}"), value, moment, epoch)
+                    yield Metric(metric_name(f"{stage.kind.name}/{name}"), value, moment, epoch)
             for step, sample in enumerate(thinned(read_samples(self._store.directory(stage)))):
                 moment = begun + round(1000 * sample["seconds"])
                 for name in COLUMNS[1:]:
-                    yield Metric(f"system/{stage.kind}/{name}", sample[name], moment, step)
+                    yield Metric(f"system/{stage.kind.name}/{name}", sample[name], moment, step)
 
     def _costs(self) -> dict[str, float]:
         """Return sums and peaks over the stages; "system/" is where MLflow looks for such."""
         known = list(self._manifests.values())
-        costs = {"system/seconds": float(sum(manifest["seconds"] for manifest in known))}
+        costs = {"system/seconds": float(sum(manifest.seconds for manifest in known))}
         for key, over in (("cpu_seconds", sum), ("peak_memory_megabytes", max)):
-            found = [manifest[key] for manifest in known if key in manifest]
-            if found:
+            found = [getattr(manifest, key) for manifest in known]
+            if found := [number for number in found if number is not None]:
                 costs[f"system/{key}"] = float(over(found))
         return costs
 
@@ -144,10 +145,11 @@ class CellRun:
         """Return the data that the cell rests on: of which split, where it lies, its digest."""
         index = self.cell.result.inputs["index"]
         found = [self._input(index, "test", "evaluation", index.key)]
-        if any(stage.kind in ("train_detector", "train_segmenter") for stage in self._manifests):
+        trained = ("train_detector", "train_segmenter")
+        if any(stage.kind.name in trained for stage in self._manifests):
             found.append(self._input(index, "train", f"training: {self.cell.task}", index.key))
         for stage in self._manifests:
-            if stage.kind == "train_fusion":
+            if stage.kind.name == "train_fusion":
                 digest = str(stage.spec["pairs"]["train"])[:16]
                 found.append(self._input(stage, "train", "training: fusion", digest))
         return found
@@ -167,13 +169,13 @@ class CellRun:
         """Yield pictures, histories and manifests with the folder that they are shown in."""
         for stage in self._manifests:
             folder = self._store.directory(stage)
-            history = HISTORIES.get(stage.kind)
+            history = HISTORIES.get(stage.kind.name)
             for name in (*FILES, *([history] if history else [])):
                 path = folder / name
                 if path.is_dir():
-                    yield f"{stage.kind}/{path.name}", path
+                    yield f"{stage.kind.name}/{path.name}", path
                 elif path.exists():
-                    yield stage.kind, path
+                    yield stage.kind.name, path
 
     def write(
         self, client: MlflowClient, run: str, model: str | None, marks: Mapping[str, str]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.store.store import Stage
+from pipelines.store.stage import Manifest, Stage
 from pipelines.views.tracking.server import Experiment
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Registry:
         self._client, self._experiment, self._parent = experiment.client, experiment.id, parent
 
     def register(
-        self, row: str, stage: Stage, manifest: Mapping[str, Any], folder: Path
+        self, row: str, stage: Stage, manifest: Manifest, folder: Path
     ) -> tuple[str, bool]:
         """Return the id of the model with the weights in `folder`, and whether it is new.
 
@@ -59,7 +59,7 @@ class Registry:
         """
         from mlflow.entities import LoggedModelStatus
 
-        name, weights = registered_name(row), str(manifest["digest"])
+        name, weights = registered_name(row), str(manifest.digest)
         query = f"name = '{name}' and tags.`{WEIGHTS}` = '{weights}'"
         versions = self._client.search_model_versions(query)
         if versions:
@@ -76,9 +76,9 @@ class Registry:
             self._parent,
             tags={
                 **{WEIGHTS: weights, MODEL: model.model_id},
-                **{"method": row, "fuse_then.commit": manifest["commit"]},
+                **{"method": row, "fuse_then.commit": manifest.commit},
             },
-            description=f"{row}, {stage.title}: {manifest['metrics'].get('epochs', '?')} epochs",
+            description=f"{row}, {stage.title}: {manifest.metrics.get('epochs', '?')} epochs",
             model_id=model.model_id,
         )
         return str(model.model_id), True

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from pipelines.execution.job import Report
+from pipelines.execution.job import Progress
 from pipelines.planning.memory import remember, spec_digest
 from pipelines.planning.plan import Cell, Plan
 from pipelines.results.tables import experiment_tables
@@ -64,7 +64,7 @@ class Tracker:
         if not self.known:
             self.connect()
 
-    def sync(self, report: Report) -> Counter[str]:
+    def sync(self, report: Progress) -> Counter[str]:
         """Write all that the store holds of the experiment, whatever was logged before."""
         self.known = False
         self.connect()
@@ -130,7 +130,7 @@ class Tracker:
     def _state(self) -> str:
         """Return what a note says when every cell has been logged as it is now."""
         found = (self._store.manifest(cell.result) for cell in self._plan.cells)
-        return json.dumps([VIEW, self.uri, digest([m and m["digest"] for m in found])])
+        return json.dumps([VIEW, self.uri, digest([m and m.digest for m in found])])
 
     @cached_property
     def known(self) -> bool:
@@ -173,11 +173,12 @@ class Tracker:
 
     def _find_parent(self, experiment: Experiment) -> str:
         spec, cells = self._plan.experiment, list(self._finished())
-        newest = max(cells, key=lambda cell: cell.ended).manifest if cells else provenance()
+        newest = max(cells, key=lambda cell: cell.ended).manifest.model_dump() if cells else None
+        origin = newest or provenance()
         tags = {
             "fuse_then.kind": "experiment",
-            "fuse_then.commit": newest["commit"],
-            "fuse_then.command": newest["command"],
+            "fuse_then.commit": origin["commit"],
+            "fuse_then.command": origin["command"],
         }
         begun = min([cell.begun for cell in cells], default=_now())
         # The spec alone, not the cells: detect, segment and compare share their parent.
@@ -193,7 +194,7 @@ class Tracker:
         shown = CellRun(self._plan.experiment, cell, self._store)
         experiment = self.connect()
         # Made again with another result, a cell is another run.
-        identity = f"{self._parent}/{cell.result.key}/{str(shown.manifest['digest'])[:8]}"
+        identity = f"{self._parent}/{cell.result.key}/{str(shown.manifest.digest)[:8]}"
         tags = {"mlflow.parentRunId": self._parent, **shown.tags}
         run, complete = experiment.run(identity, shown.name, tags, shown.begun)
         if not complete:

@@ -58,8 +58,6 @@ def forks(job):
     child.kill()
     return {"ended": ended, "stdin": sys.stdin.read() if ended == 0 else None}
 
-for body in (numbers, bad, bug, dies, waits, forks):
-    stages.KINDS[body.__name__] = stages.Kind(body, 1, ())
 """
 
 
@@ -70,7 +68,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     fakes.mkdir()
     (fakes / "more_stages.py").write_text(SITE)
     # The worker imports torch, which takes seconds, and these stages do not need it.
-    (fakes / "torch.py").write_text("import more_stages\ndef set_num_threads(n): pass\n")
+    (fakes / "torch.py").write_text("def set_num_threads(n): pass\n")
     monkeypatch.syspath_prepend(fakes)
     monkeypatch.chdir(tmp_path)
     workers: list[Worker] = []
@@ -86,7 +84,13 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    return lambda kind, **spec: {"kind": kind, "spec": spec, "inputs": {}, "local": {}}
+    return lambda kind, **spec: {
+        "kind": kind,
+        "body": f"more_stages:{kind}",
+        "spec": spec,
+        "inputs": {},
+        "local": {},
+    }
 
 
 def ignore(done: int, total: int, remark: str) -> None:
@@ -206,7 +210,7 @@ from pipelines.execution.worker import Worker
 def tell(own, child, remark):
     print(own, child, flush=True)
 
-job = {"kind": "waits", "spec": {}, "inputs": {}, "local": {}}
+job = {"kind": "waits", "body": "more_stages:waits", "spec": {}, "inputs": {}, "local": {}}
 Worker("cpu", 1, 600.0).run(job, Path(sys.argv[1]), tell)
 """
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from stages import kind_of
 from stand_ins import no_report, start_checker
 
 from fusion import registry
@@ -20,7 +21,7 @@ from fusion.errors import InputError
 from fusion.pairs import write_png
 from pipelines.cli import app as cli
 from pipelines.execution.devices import Slot
-from pipelines.execution.job import Job, Report
+from pipelines.execution.job import Job, Progress
 from pipelines.execution.runner import Step, make_here, make_step
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import Planner, make_plan
@@ -29,10 +30,10 @@ from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.method import MethodSpec
 from pipelines.store.digests import code_digest
-from pipelines.store.store import Busy, Stage, Store
+from pipelines.store.stage import Stage
+from pipelines.store.store import Busy, Store
 from pipelines.tasks import facts
 from pipelines.tasks.facts import Facts
-from pipelines.tasks.kinds import KINDS, Kind
 
 pytestmark = pytest.mark.process
 
@@ -249,7 +250,7 @@ def test_a_good_experiment_is_planned_whole(plan: Callable[..., Plan]) -> None:
     assert made.blocked == ()
     assert len(made.cells) == 2 * 2 * 2
     cell = by_title(made)["average / detection / seed 1"]
-    assert [stage.kind for stage in cell.stages] == ["fuse", "train_detector", "detect"]
+    assert [stage.kind.name for stage in cell.stages] == ["fuse", "train_detector", "detect"]
     assert not cell.trains_fusion
 
 
@@ -325,7 +326,7 @@ def test_a_bad_dataset_is_looked_through_once(
     first(scenes / "m3fd" / "Vis").write_bytes(b"no image")
     looks: list[str] = []
 
-    def counted(title: str) -> Report:
+    def counted(title: str) -> Progress:
         return lambda done, total, remark: looks.append(f"{title}: {done}")
 
     spec = load_experiment(str(write_experiment(scenes, seeds=[0, 1, 2], segmentation=None)))
@@ -447,11 +448,13 @@ def test_a_step_is_made_once_and_says_what_it_was_made_of(
     (stage,) = step.stages
     manifest = store.manifest(stage)
     assert manifest is not None
-    assert manifest["metrics"]["images"] == 12
-    assert manifest["spec"]["method"] == "average"
-    assert (manifest["device"], manifest["threads"]) == ("cpu", 1)
-    assert manifest["versions"]["torch"] == torch.__version__.split("+")[0]
-    assert {"commit", "machine", "command", "started", "seconds", "digest"} <= manifest.keys()
+    assert manifest.metrics["images"] == 12
+    assert manifest.spec["method"] == "average"
+    assert (manifest.device, manifest.threads) == ("cpu", 1)
+    assert manifest.versions["torch"] == torch.__version__.split("+")[0]
+    assert all((manifest.commit, manifest.machine.cores, manifest.command, manifest.digest))
+    assert manifest.started.startswith("20")
+    assert manifest.seconds > 0
     assert len(list((store.directory(stage) / "images").glob("*.png"))) == 12
     assert (store.directory(stage) / "samples.png").is_file()
     make_step(step, store, SLOT, 60.0, lambda *_: None, start)
@@ -459,12 +462,11 @@ def test_a_step_is_made_once_and_says_what_it_was_made_of(
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stage]:
+def fake() -> Callable[..., Stage]:
     """Register a stage whose body is given; it has one product, the file "result"."""
 
     def make(body: Callable[[Job], dict[str, Any]], resumable: bool = False, **spec: Any) -> Stage:
-        monkeypatch.setitem(KINDS, "fake", Kind(body, 1, ("result",), resumable))
-        return Stage("fake", 1, spec)
+        return Stage(kind_of(body, resumable=resumable), spec)
 
     return make
 
@@ -493,7 +495,7 @@ def test_a_failed_stage_is_never_cached(fake: Callable[..., Stage], tmp_path: Pa
     assert calls == [[], []]
     manifest = store.manifest(stage)
     assert manifest is not None
-    assert manifest["metrics"] == {"n": 2}
+    assert manifest.metrics == {"n": 2}
 
 
 def test_a_resumable_stage_finds_what_it_left(fake: Callable[..., Stage], tmp_path: Path) -> None:
@@ -561,10 +563,8 @@ def test_the_same_input_with_another_result_makes_downstream_again(
         (job.out / "result").write_text("r")
         return {}
 
-    monkeypatch.setitem(KINDS, "up", Kind(upstream, 1, ("result",)))
-    monkeypatch.setitem(KINDS, "down", Kind(downstream, 1, ("result",)))
-    source = Stage("up", 1, {})
-    target = Stage("down", 1, {}, {"source": source})
+    source = Stage(kind_of(upstream, "up"), {})
+    target = Stage(kind_of(downstream, "down"), {}, {"source": source})
     for stage in (source, target):
         make_here(stage, store, quiet)
     text[0] = "two"

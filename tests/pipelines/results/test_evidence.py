@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stages import by_hand, facts
 
 from detection.ap import average_precision
 from detection.datasets import Annotation, Box, coco_ground_truth
@@ -25,7 +26,8 @@ from pipelines.results.tables import experiment_tables
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.dataset import Task
 from pipelines.specs.loading import load_experiment
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Stage
+from pipelines.store.store import Store
 from pipelines.tasks.score_files import SCORES, write_scores
 from pipelines.views.formats import render
 from segmentation.iou import scores
@@ -69,7 +71,7 @@ def finish(store: Store) -> Callable[..., Plan]:
         for task, by_method in results.items():
             for method in spec.methods:
                 for seed, result in enumerate(by_method[method.name]):
-                    stage = Stage(task, 1, {"method": method.row, "seed": seed})
+                    stage = by_hand(task, 1, {"method": method.row, "seed": seed})
                     cells.append(Cell(method, task, seed, (Step("x", (stage,)),)))  # type: ignore[arg-type]
                     if result is not None:
                         commit(store, stage, task, result, images)
@@ -81,7 +83,7 @@ def finish(store: Store) -> Callable[..., Plan]:
 def commit(store: Store, stage: Stage, task: str, result: Any, images: int) -> None:
     with store.claim(stage, keep=False) as out:
         metrics = WRITERS[task](out, result, images)
-        store.commit(stage, {"metrics": metrics, "inputs": {}, "digest": f"{task} {result}"})
+        store.commit(stage, facts(metrics=metrics, digest=f"{task} {result}"))
 
 
 def write_detection(out: Path, result: tuple[float, int], images: int) -> dict[str, Any]:
@@ -426,7 +428,7 @@ def test_mean_ranks_are_ranked_resample_by_resample(
 def test_a_method_that_is_not_trained_has_no_spread_over_seeds(finish: Any, store: Store) -> None:
     plan = finish(scoring={"visible": [[[1.0, 2.0]]], "average": [[[3.0, 4.0]]]})
     plain, fused = plan.cells
-    training = Step("train", (Stage("train_fusion", 1, {}),))
+    training = Step("train", (by_hand("train_fusion", 1, {}),))
     trained = Cell(fused.method, "scoring", 0, (training, *fused.steps))
     found = [score_row([cell], store, "", METRICS).measured for cell in (plain, trained)]
     assert [one.fixed for one in found if one is not None] == [True, False]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stages import commit
 from stand_ins import no_report
 
 from detection.datasets import M3FD_CLASSES
@@ -38,7 +39,8 @@ from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.perturbation import MEANING, UNITS, WORDS
 from pipelines.store.digests import digest
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Stage, load_body
+from pipelines.store.store import Store
 from pipelines.tasks.fusion import _perturbed
 from pipelines.tasks.kinds import KINDS
 from pipelines.views.formats import render
@@ -153,9 +155,9 @@ def test_disturbed_cells_share_networks_and_disturbed_images(plan: Callable[...,
         role = "detector" if cell.task == "detection" else "segmenter"
         assert cell.result.inputs[role] is theirs.inputs[role]
         assert cell.result.inputs["index"] is theirs.inputs["index"]
-        assert [s.kind for s in cell.stages] == ["perturb", "fuse", theirs.kind]
+        assert [s.kind.name for s in cell.stages] == ["perturb", "fuse", theirs.kind.name]
     assert len({cell.title for cell in made.perturbed}) == 40
-    kinds = [{s.key for c in made.perturbed for s in c.stages if s.kind == k} for k in KINDS]
+    kinds = [{s.key for c in made.perturbed for s in c.stages if s.kind.name == k} for k in KINDS]
     counts = dict(zip(KINDS, map(len, kinds), strict=True))
     # per strength; per strength and method; and with task and seed
     assert (counts["perturb"], counts["fuse"]) == (5, 10)
@@ -229,7 +231,7 @@ def made_here(stage: Stage, store: Store) -> Path:
         job = job_of(made, store)
         inputs = {role: Path(path) for role, path in job["inputs"].items()}
         quiet = no_report("")
-        return KINDS[made.kind].body(
+        return load_body(job["body"])(
             Job(job["kind"], job["spec"], inputs, job["local"], out, "cpu", 1, quiet)
         )
 
@@ -292,13 +294,9 @@ def finish(store: Store, stage: Stage, score: float | None) -> None:
         return
     for source in stage.inputs.values():
         finish(store, source, None)
-    inputs = {role: {"digest": source.key} for role, source in stage.inputs.items()}
     per_class = dict.fromkeys(M3FD_CLASSES, score)
     metrics = {"AP50": per_class, "AP": per_class, "mAP50": score, "mAP": score}
-    with store.claim(stage, keep=False):
-        manifest = {"metrics": metrics, "inputs": inputs, "digest": stage.key}
-        facts = {"seconds": 1.0, "started": "2026-01-02T03:04:05+00:00"}
-        store.commit(stage, {**manifest, **facts, "commit": "abc", "command": "it"})
+    commit(store, stage, metrics=metrics, digest=stage.key)
 
 
 LOSS = {"shift 2 px": 0.1, "shift 4 px": 0.2, "noise 20": 0.05, "no infrared": 0.3}

@@ -452,4 +452,4 @@ def test_another_convention_is_another_result(
         fused = [cell.steps[0].stages[0].key for cell in plan.cells]
         made.append(fused)
     assert made[1] == made[3]
-    assert made[0]["metrics"] != made[2]["metrics"]
+    assert made[0].metrics != made[2].metrics

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stages import by_hand, facts
 
 from fusion.errors import InputError
 from pipelines.execution.runner import Step
@@ -20,7 +21,8 @@ from pipelines.results.statistics.bootstrap import intervals
 from pipelines.results.tables import Row, Table, Value, experiment_tables, read_paper_table
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Stage
+from pipelines.store.store import Store
 from pipelines.tasks.score_files import SCORES, write_scores
 from pipelines.views.formats import RENDERERS, render, text
 
@@ -54,12 +56,11 @@ def table(store: Store) -> Make:
         cells = []
         for method in spec.methods:
             for seed, score in zip(seeds, scores[method.name], strict=True):
-                stage = Stage("detect", 1, {"method": method.row, "seed": seed})
+                stage = by_hand("detect", 1, {"method": method.row, "seed": seed})
                 cells.append(Cell(method, "detection", seed, (Step("x", (stage,)),)))
                 if score is not None:
                     with store.claim(stage, keep=False):
-                        manifest = {"metrics": detection(score), "inputs": {}, "digest": "d"}
-                        store.commit(stage, manifest)
+                        store.commit(stage, facts(metrics=detection(score)))
         (made,) = experiment_tables(Plan(spec, tuple(cells), ()), store, ("detection",))
         return made
 
@@ -301,7 +302,7 @@ def scored(store: Store) -> Make:
         cells = []
         for method in spec.methods:
             for seed, values in enumerate(scores[method.name]):
-                stage = Stage("score", 1, {"method": method.row, "seed": seed})
+                stage = by_hand("score", 1, {"method": method.row, "seed": seed})
                 cells.append(Cell(method, "scoring", seed, (Step("x", (stage,)),)))
                 if values:
                     commit_scores(store, stage, np.array(values))
@@ -318,8 +319,7 @@ def commit_scores(store: Store, stage: Stage, values: Any) -> None:
     with store.claim(stage, keep=False) as out:
         names = [f"i{n}" for n in range(len(values))]
         write_scores(out / SCORES, names, metrics, values)
-        manifest = {"metrics": {"metrics": entries}, "inputs": {}, "digest": "d"}
-        store.commit(stage, manifest)
+        store.commit(stage, facts(metrics={"metrics": entries}))
 
 
 NAN = float("nan")

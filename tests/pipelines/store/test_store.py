@@ -8,22 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stages import by_hand, facts
 
 from fusion.errors import InputError
-from pipelines.store.store import MANIFEST, Busy, Stage, Store, open_store
+from pipelines.store.stage import Stage
+from pipelines.store.store import MANIFEST, Busy, Store, open_store
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
 def finish(store: Store, stage: Stage, result: str = "r", text: str = "data") -> None:
-    inputs = {}
-    for role, source in stage.inputs.items():
-        manifest = store.manifest(source)
-        assert manifest is not None
-        inputs[role] = {"digest": manifest["digest"]}
     with store.claim(stage, keep=False) as partial:
         (partial / "file").write_text(text)
-        store.commit(stage, {"digest": result, "inputs": inputs})
+        store.commit(stage, facts(digest=result))
 
 
 @pytest.fixture
@@ -32,13 +29,13 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_the_key_depends_on_what_determines_the_result_only() -> None:
-    first = Stage("fuse", 1, {"method": "average"})
-    assert first.key == Stage("fuse", 1, {"method": "average"}, local={"root": "/x"}).key
+    first = by_hand("fuse", 1, {"method": "average"})
+    assert first.key == by_hand("fuse", 1, {"method": "average"}, local={"root": "/x"}).key
     others = [
-        Stage("fuse", 2, {"method": "average"}),
-        Stage("detect", 1, {"method": "average"}),
-        Stage("fuse", 1, {"method": "maximum"}),
-        Stage("fuse", 1, {"method": "average"}, {"weights": Stage("train", 1, {})}),
+        by_hand("fuse", 2, {"method": "average"}),
+        by_hand("detect", 1, {"method": "average"}),
+        by_hand("fuse", 1, {"method": "maximum"}),
+        by_hand("fuse", 1, {"method": "average"}, {"weights": by_hand("train", 1, {})}),
     ]
     assert len({first.key, *(stage.key for stage in others)}) == 5
     assert first.title == f"fuse/{first.key}"
@@ -46,16 +43,19 @@ def test_the_key_depends_on_what_determines_the_result_only() -> None:
 
 
 def test_a_finished_stage_has_a_manifest_and_no_partial(store: Store) -> None:
-    stage = Stage("fuse", 1, {})
+    stage = by_hand("fuse", 1, {})
     assert store.manifest(stage) is None
     finish(store, stage)
-    assert store.manifest(stage) == {"digest": "r", "inputs": {}}
+    manifest = store.manifest(stage)
+    assert manifest is not None
+    assert (manifest.kind, manifest.key, manifest.digest) == ("fuse", stage.key, "r")
+    assert manifest.inputs == {}
     assert (store.directory(stage) / "file").read_text() == "data"
     assert not store.partial(stage).exists()
 
 
 def test_a_partial_directory_does_not_count(store: Store) -> None:
-    stage = Stage("fuse", 1, {})
+    stage = by_hand("fuse", 1, {})
     with store.claim(stage, keep=False) as partial:
         (partial / "file").write_text("half")
         (partial / MANIFEST).write_text("{}")
@@ -69,7 +69,7 @@ def test_a_crash_before_the_rename_leaves_nothing_that_counts(
     def crash(self: Path, target: Path) -> Path:
         raise KeyboardInterrupt
 
-    stage = Stage("fuse", 1, {})
+    stage = by_hand("fuse", 1, {})
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", crash)
         with pytest.raises(KeyboardInterrupt):
@@ -81,7 +81,7 @@ def test_a_crash_before_the_rename_leaves_nothing_that_counts(
 
 
 def test_a_claim_wipes_what_was_left_unless_told_to_keep(store: Store) -> None:
-    stage = Stage("train_fusion", 1, {})
+    stage = by_hand("train_fusion", 1, {})
     with store.claim(stage, keep=True) as partial:
         (partial / "state.pt").write_text("epoch 3")
     with store.claim(stage, keep=True) as partial:
@@ -91,9 +91,9 @@ def test_a_claim_wipes_what_was_left_unless_told_to_keep(store: Store) -> None:
 
 
 def chain() -> tuple[Stage, Stage, Stage]:
-    first = Stage("fuse", 1, {})
-    second = Stage("train", 1, {}, {"fused": first})
-    return first, second, Stage("detect", 1, {}, {"detector": second})
+    first = by_hand("fuse", 1, {})
+    second = by_hand("train", 1, {}, {"fused": first})
+    return first, second, by_hand("detect", 1, {}, {"detector": second})
 
 
 def test_another_result_of_an_input_makes_all_downstream_stale(store: Store) -> None:
@@ -126,7 +126,7 @@ def test_an_input_removed_to_save_space_does_no_harm(store: Store) -> None:
 
 
 def test_a_stale_stage_is_replaced_whole(store: Store) -> None:
-    stage = Stage("fuse", 1, {})
+    stage = by_hand("fuse", 1, {})
     finish(store, stage)
     (store.directory(stage) / "old").write_text("old")
     finish(store, stage, "new", "new data")
@@ -141,7 +141,7 @@ def hold(root: Path, stage: Stage, pipe: Any) -> None:
 
 
 def test_a_second_process_is_kept_out_until_the_first_is_killed(store: Store) -> None:
-    stage = Stage("fuse", 1, {})
+    stage = by_hand("fuse", 1, {})
     here, there = SPAWN.Pipe()
     process = SPAWN.Process(target=hold, args=(store.root, stage, there))
     process.start()
@@ -157,7 +157,7 @@ def test_a_second_process_is_kept_out_until_the_first_is_killed(store: Store) ->
 
 
 def test_stages_do_not_lock_each_other(store: Store) -> None:
-    one, two = Stage("fuse", 1, {"n": 1}), Stage("fuse", 1, {"n": 2})
+    one, two = by_hand("fuse", 1, {"n": 1}), by_hand("fuse", 1, {"n": 2})
     with store.claim(one, keep=False) as a, store.claim(two, keep=False) as b:
         assert a != b
 
@@ -180,6 +180,16 @@ def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_manifests_are_plain_json(store: Store) -> None:
-    stage = Stage("fuse", 1, {})
+    stage = by_hand("fuse", 1, {})
     finish(store, stage)
     assert json.loads((store.directory(stage) / MANIFEST).read_text())["digest"] == "r"
+
+
+def test_a_torn_manifest_does_not_count(store: Store) -> None:
+    stage = by_hand("fuse", 1, {})
+    finish(store, stage)
+    path = store.directory(stage) / MANIFEST
+    path.write_bytes(path.read_bytes()[:40])
+    assert store.manifest(stage) is None
+    finish(store, stage)
+    assert store.is_finished(stage)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from stages import by_hand, facts
 
 from fusion.errors import InputError
 from fusion.generation.folder import fuse_folder
@@ -21,13 +22,15 @@ from fusion.pairs import ImagePair, read_image, write_png
 from fusion.registry import build_method, load_method, method_class, resolve_params
 from fusion.weights.checkpoints import save_checkpoint
 from pipelines.cli.app import main
-from pipelines.execution.runner import Step
+from pipelines.execution.runner import Step, job_of
 from pipelines.execution.usage import SAMPLES, read_samples
 from pipelines.execution.worker import Worker
 from pipelines.planning.memory import recall, remember
 from pipelines.planning.plan import Cell, Plan
 from pipelines.specs.loading import load_experiment
-from pipelines.store.store import MANIFEST, USAGE, Stage, Store
+from pipelines.store.stage import Stage
+from pipelines.store.store import MANIFEST, USAGE, Store
+from pipelines.tasks.kinds import KINDS
 from pipelines.views.tracking.cells import CellRun
 from pipelines.views.tracking.metrics import POINTS, curve
 from pipelines.views.tracking.models import MODEL as MODEL_TAG
@@ -51,18 +54,18 @@ def plan_of(name: str = "smoke", weights: str = "a") -> Plan:
     assert spec.segmentation is not None
     told = spec.segmentation.dataset.model_dump(mode="json")
     local = {"dataset": {**told, "scenes": None, "root": "/gone"}}
-    index = Stage("index", 1, {"split": "0123456789"}, local=local)
+    index = by_hand("index", 1, {"split": "0123456789"}, local=local)
     facts = {"method": "lkc_funet", "params": {"preset": "tiny"}, "pairs": {"train": weights * 64}}
-    network = Stage("train_fusion", 1, facts, local=local)
+    network = by_hand("train_fusion", 1, facts, local=local)
     cells = []
     for method in spec.methods:
         trained = {"weights": network} if method.train else {}
-        fused = Stage("fuse", 1, {"method": method.name}, trained)
+        fused = by_hand("fuse", 1, {"method": method.name}, trained)
         before = [Step("train", (network,))] if method.train else []
         for seed in spec.seeds:
             inputs = {"fused": fused, "index": index}
-            training = Stage("train_segmenter", 1, {"seed": seed}, inputs)
-            final = Stage("segment", 1, {}, {"segmenter": training, **inputs})
+            training = by_hand("train_segmenter", 1, {"seed": seed}, inputs)
+            final = by_hand("segment", 1, {}, {"segmenter": training, **inputs})
             steps = (*before, Step("fuse", (fused,)), Step("segment", (training, final)))
             cells.append(Cell(method, "segmentation", seed, steps))
     return Plan(spec, tuple(cells), ())
@@ -76,30 +79,24 @@ def finish(store: Store, stage: Stage) -> None:
         finish(store, source)
     with store.claim(stage, keep=False) as out:
         digest = _leave(stage, out)
-        inputs = {
-            role: {"digest": (store.manifest(s) or {})["digest"]}
-            for role, s in stage.inputs.items()
-        }
-        facts = {"digest": digest, "inputs": inputs, "seconds": 2.0, "commit": "abc"}
-        times = {"started": "2026-01-02T03:04:05+00:00", "command": "it", "metrics": SEGMENTED}
         (out / SAMPLES).write_text(
             "seconds,cpu_percent,memory_megabytes\n5.0,98.5,300.0\n7.5,20.0,310.0\n"
         )
         (out / USAGE).write_text('{"cpu_seconds": 1.5, "peak_memory_megabytes": 100.5}')
-        store.commit(stage, {**facts, **times})
+        store.commit(stage, facts(digest=digest, seconds=2.0, metrics=SEGMENTED))
 
 
 def _leave(stage: Stage, out: Path) -> str:
-    if stage.kind == "train_fusion":
+    if stage.kind.name == "train_fusion":
         torch.manual_seed(ord(stage.spec["pairs"]["train"][0]))
         network = build_method("lkc_funet", "tiny")
         params = resolve_params("lkc_funet", method_class("lkc_funet"), "tiny", {})
         save_checkpoint(out / "weights.pt", "lkc_funet", params, network.state_dict())
         (out / "history.csv").write_text(FUSION_HISTORY)
         return str(stage.spec["pairs"]["train"])
-    if stage.kind == "train_segmenter":
+    if stage.kind.name == "train_segmenter":
         (out / "history.csv").write_text("epoch,loss,learning_rate,val_miou\n1,2.25,0.01,nan\n")
-    if stage.kind == "fuse":
+    if stage.kind.name == "fuse":
         write_png(out / "samples.png", np.zeros((8, 8), np.uint8))
     return stage.key
 
@@ -463,7 +460,7 @@ def test_a_detectors_curves_have_short_names(tmp_path: Path) -> None:
 
 def test_a_worker_tells_what_a_stage_cost(one_worker: Worker, tmp_path: Path) -> None:
     spec = {"method": "average", "params": {}, "train": False, "code": "x"}
-    job = {"kind": "check_method", "spec": spec, "inputs": {}, "local": {}}
+    job = job_of(Stage(KINDS["check_method"], spec), Store(tmp_path / "store"))
     one_worker.run(job, tmp_path, lambda *_: None)
     usage = json.loads((tmp_path / USAGE).read_text())
     assert usage.keys() == {"cpu_seconds", "peak_memory_megabytes"}
@@ -477,6 +474,7 @@ def test_a_worker_tells_what_a_stage_cost(one_worker: Worker, tmp_path: Path) ->
 def test_what_a_stage_cost_joins_its_manifest(finished: Path) -> None:
     store = Store(finished)
     stage = plan_of().cells[0].result
-    manifest = store.manifest(stage) or {}
-    assert (manifest["cpu_seconds"], manifest["peak_memory_megabytes"]) == (1.5, 100.5)
+    manifest = store.manifest(stage)
+    assert manifest is not None
+    assert (manifest.cpu_seconds, manifest.peak_memory_megabytes) == (1.5, 100.5)
     assert not (store.directory(stage) / USAGE).exists()

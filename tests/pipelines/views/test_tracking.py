@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from stages import by_hand, commit, facts
 
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
@@ -17,7 +18,8 @@ from pipelines.results.tables import experiment_tables
 from pipelines.specs.dataset import Task
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
-from pipelines.store.store import Stage, Store
+from pipelines.store.stage import Stage
+from pipelines.store.store import Store
 from pipelines.tasks.kinds import KINDS
 from pipelines.tasks.score_files import SCORES, write_scores
 from pipelines.views.tracking.cells import CellRun
@@ -50,13 +52,13 @@ def plan_of(spec: ExperimentSpec) -> Plan:
     told = spec.detection.dataset.model_dump(mode="json")
     told |= {"scenes": None, "root": "/data/smoke", "split": {"file": "/data/split.yaml"}}
     local = {"dataset": told}
-    index = Stage("index", 1, {"pairs": "x", "split": "0123456789"}, local=local)
+    index = by_hand("index", 1, {"pairs": "x", "split": "0123456789"}, local=local)
     for method in spec.methods:
-        fused = Stage("fuse", 1, {"method": method.name})
+        fused = by_hand("fuse", 1, {"method": method.name})
         for seed in spec.seeds:
             inputs = {"fused": fused, "index": index}
-            training = Stage("train_detector", 1, {"seed": seed}, inputs)
-            final = Stage("detect", 1, {}, {"detector": training, **inputs})
+            training = by_hand("train_detector", 1, {"seed": seed}, inputs)
+            final = by_hand("detect", 1, {}, {"detector": training, **inputs})
             steps = (Step("fuse", (fused,)), Step("detect", (training, final)))
             cells.append(Cell(method, "detection", seed, steps))
     return Plan(spec, tuple(cells), ())
@@ -67,23 +69,20 @@ Finish = Callable[[Cell], None]
 
 @pytest.fixture
 def finish(store: Store) -> Finish:
-    def commit(stage: Stage) -> None:
+    def finish(stage: Stage) -> None:
         if store.manifest(stage) is not None:
             return
         for source in stage.inputs.values():
-            commit(source)
-        inputs = {role: {"digest": source.key} for role, source in stage.inputs.items()}
+            finish(source)
         with store.claim(stage, keep=False) as out:
-            if stage.kind == "fuse":
+            if stage.kind.name == "fuse":
                 (out / "samples.png").write_bytes(b"png")
-            if stage.kind == "detect":
+            if stage.kind.name == "detect":
                 (out / "samples").mkdir()
                 (out / "samples" / "a.png").write_bytes(b"png")
-            manifest = {"metrics": DETECTION, "inputs": inputs, "digest": stage.key, "seconds": 2.5}
-            facts = {"started": "2026-01-02T03:04:05+00:00", "commit": "abc", "command": "it"}
-            store.commit(stage, {**manifest, **facts})
+            store.commit(stage, facts(metrics=DETECTION, digest=stage.key))
 
-    return lambda cell: commit(cell.result)
+    return lambda cell: finish(cell.result)
 
 
 def client(store: Store) -> MlflowClient:
@@ -288,14 +287,14 @@ def finish_scores(store: Store) -> Callable[[], Plan]:
         cells = []
         for method, sd in zip(spec.methods, (30.0, 40.0), strict=True):
             local = {"dataset": {**dataset, "infrared": "infrared", "classes": []}}
-            index = Stage("index", 1, {}, local=local)
-            stage = Stage("score", 1, {"method": method.name}, {"index": index})
+            index = by_hand("index", 1, {}, local=local)
+            stage = by_hand("score", 1, {"method": method.name}, {"index": index})
+            if not store.is_finished(index):
+                commit(store, index)
             with store.claim(stage, keep=False) as out:
                 write_scores(out / SCORES, ["a", "b"], ["SD"], np.array([[sd], [sd]]))
                 entries = {"metrics": {"SD": {"mean": sd, "ci95": None, "n": 2}}}
-                times = {"started": "2026-01-02T03:04:05+00:00", "seconds": 1.0}
-                facts = {"metrics": entries, "inputs": {}, "digest": "d", **times}
-                store.commit(stage, {**facts, "commit": "abc", "command": "it"})
+                store.commit(stage, facts(metrics=entries, seconds=1.0))
             cells.append(Cell(method, "scoring", 0, (Step("score", (stage,)),)))
         return Plan(spec, tuple(cells), ())
 
