@@ -8,7 +8,8 @@ from pathlib import Path
 
 from fusion.pairs import ImagePair
 from pipelines.specs.dataset import DatasetSpec
-from pipelines.store.digests import FileDigests, digest, names_digest
+from pipelines.store.digests import digest, names_digest
+from pipelines.store.files import FileDigests
 
 
 @dataclass(frozen=True)

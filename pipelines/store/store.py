@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
-from pipelines.store.digests import FileDigests, tree_digest
+from pipelines.store.files import FileDigests, tree_digest
 from pipelines.store.stage import Manifest, Stage
 
 MANIFEST = "manifest.json"

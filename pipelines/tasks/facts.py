@@ -15,7 +15,9 @@ from fusion.method_card import MethodCard
 from fusion.pairs import list_images
 from fusion.registry import card, method_modules
 from pipelines.datasets.dataset import Dataset
-from pipelines.store.digests import FileDigests, code_digest, digest
+from pipelines.store.code import code_digest
+from pipelines.store.digests import digest
+from pipelines.store.files import FileDigests
 
 
 class Facts:

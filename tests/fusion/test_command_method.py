@@ -22,7 +22,7 @@ from fusion.generation.folder import fuse_folder
 from fusion.pairs import ImagePair, list_pairs, read_rgb, write_png
 from fusion.programs import run_program
 from pipelines.specs.method import MethodSpec
-from pipelines.store.digests import FileDigests
+from pipelines.store.files import FileDigests
 from pipelines.tasks.chains import method_check
 from pipelines.tasks.facts import Facts
 

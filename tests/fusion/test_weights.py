@@ -31,7 +31,7 @@ from fusion.weights.published import (
 )
 from pipelines.cli import app as cli
 from pipelines.specs.method import MethodSpec
-from pipelines.store.digests import FileDigests
+from pipelines.store.files import FileDigests
 from pipelines.tasks.chains import weights_digest
 from pipelines.tasks.facts import Facts
 

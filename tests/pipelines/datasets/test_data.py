@@ -16,7 +16,7 @@ from pipelines.datasets.inspection import inspect
 from pipelines.datasets.labels import boxes_of
 from pipelines.datasets.opening import open_dataset
 from pipelines.specs.dataset import DatasetSpec
-from pipelines.store.digests import FileDigests
+from pipelines.store.files import FileDigests
 
 
 def boxes_spec(root: Path, **changes: Any) -> DatasetSpec:

@@ -24,7 +24,7 @@ from pipelines.planning.planner import make_plan
 from pipelines.specs.dataset import TASKS, DatasetSpec
 from pipelines.specs.layout import layout_names, layout_of
 from pipelines.specs.loading import load_experiment
-from pipelines.store.digests import FileDigests
+from pipelines.store.files import FileDigests
 from pipelines.store.store import Store
 
 

@@ -29,7 +29,7 @@ from pipelines.planning.preparation import Preparation
 from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.method import MethodSpec
-from pipelines.store.digests import code_digest
+from pipelines.store.code import code_digest
 from pipelines.store.stage import Stage
 from pipelines.store.store import Busy, Store
 from pipelines.tasks import facts

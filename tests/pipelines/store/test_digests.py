@@ -1,23 +1,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fusion.errors import InputError
-from pipelines.store import digests
-from pipelines.store.digests import (
-    FileDigests,
-    code_digest,
-    derive_seed,
-    digest,
-    file_digest,
-    names_digest,
-    tree_digest,
-)
+from pipelines.store import files
+from pipelines.store.digests import derive_seed, digest, names_digest
+from pipelines.store.files import FileDigests, file_digest, tree_digest
 
 
 def test_digest_does_not_depend_on_the_order_of_keys() -> None:
@@ -50,7 +41,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(path)
         return file_digest(path)
 
-    monkeypatch.setattr(digests, "file_digest", counted)
+    monkeypatch.setattr(files, "file_digest", counted)
     return paths
 
 
@@ -107,74 +98,3 @@ def test_tree_digest_sees_names_and_bytes_of_what_counts_only(tmp_path: Path) ->
     assert tree_digest(tmp_path, ["images", "weights.pt"]) == before
     (tmp_path / "images" / "a.png").rename(tmp_path / "images" / "b.png")
     assert tree_digest(tmp_path, ["images", "weights.pt"]) != before
-
-
-MAIN = '''"""Card."""
-from pkg_under_test.layers import Layer
-from . import near
-
-
-class Method:
-    """Docstring."""
-
-    def forward(self, x):
-        # a comment
-        return Layer()(x) + near.ONE
-'''
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    root = tmp_path / "pkg_under_test"
-    root.mkdir()
-    (root / "__init__.py").write_text("from .far import TWO\n")
-    (root / "main.py").write_text(MAIN)
-    (root / "layers.py").write_text("raise RuntimeError('this was imported')\n")
-    (root / "near.py").write_text("ONE = 1\n")
-    (root / "far.py").write_text("TWO = 2\n")
-    (root / "unrelated.py").write_text("THREE = 3\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    return root
-
-
-def test_code_digest_ignores_comments_docstrings_and_layout(package: Path) -> None:
-    before = code_digest("pkg_under_test.main")
-    text = MAIN.replace("# a comment", "# another").replace("Docstring.", "Said better.")
-    (package / "main.py").write_text("# header\n\n" + text.replace("Card", "Other"))
-    assert code_digest("pkg_under_test.main") == before
-
-
-@pytest.mark.parametrize("name", ["main", "layers", "near"])
-def test_code_digest_sees_the_module_and_what_it_imports(package: Path, name: str) -> None:
-    before = code_digest("pkg_under_test.main")
-    path = package / f"{name}.py"
-    path.write_text(path.read_text() + "\nCHANGED = 1\n")
-    assert code_digest("pkg_under_test.main") != before
-
-
-def test_code_digest_follows_the_relative_imports_of_a_package(package: Path) -> None:
-    before = code_digest("pkg_under_test")
-    (package / "far.py").write_text("TWO = 22\n")
-    assert code_digest("pkg_under_test") != before
-
-
-def test_code_digest_does_not_see_strangers(package: Path) -> None:
-    before = code_digest("pkg_under_test.main")
-    (package / "unrelated.py").write_text("THREE = 33\n")
-    assert code_digest("pkg_under_test.main") == before
-
-
-def test_code_digest_of_a_network_imports_no_torch() -> None:
-    code = (
-        "import sys; from pipelines.store.digests import code_digest; "
-        "assert len(code_digest('fusion.methods.lkc_funet')) == 64; "
-        "assert 'torch' not in sys.modules"
-    )
-    root = str(Path(__file__).parents[3])
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": root})
-
-
-def test_code_digest_of_a_network_holds_its_layers() -> None:
-    assert digests._locate("fusion.networks.lkc_funet.blocks") is not None
-    assert digests._locate("fusion.layers.nothing") is None
-    assert digests._locate("fusion.networks.lkc_funet.blocks.Name") is None

@@ -9,7 +9,7 @@ from fusion.errors import InputError
 from fusion.pairs import write_png
 from pipelines.datasets.opening import open_dataset
 from pipelines.specs.dataset import DatasetSpec
-from pipelines.store.digests import FileDigests, file_digest
+from pipelines.store.files import FileDigests, file_digest
 from pipelines.tasks import facts
 from pipelines.tasks.facts import Facts
 

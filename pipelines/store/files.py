@@ -1,0 +1,92 @@
+"""Digests of files and folders by their bytes, remembered between runs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fusion.errors import InputError
+from pipelines.store.digests import digest
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class FileDigests:
+    """sha256 of files, remembered by path, size and time of change in one SQLite file.
+
+    The time is the inode's, which no tool sets back: a copy that keeps the modification time of
+    what it replaces is still seen.
+    """
+
+    def __init__(self, database: Path) -> None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        self._database = database
+        with self._connect() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS digests "
+                "(path TEXT PRIMARY KEY, size INTEGER, changed_ns INTEGER, sha256 TEXT)"
+            )
+
+    def of(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Return the digest of each file; only new and changed files are read.
+
+        Raises InputError for a file that cannot be opened, such as a broken link.
+        """
+        states = {path: _state(path) for path in paths}
+        with self._connect() as connection:
+            rows = connection.execute("SELECT path, size, changed_ns, sha256 FROM digests")
+            known = {row[0]: row[1:] for row in rows}
+        result = {
+            path: known[str(path)][2]
+            for path, state in states.items()
+            if known.get(str(path), ())[:2] == state
+        }
+        missing = [path for path in states if path not in result]
+        if not missing:
+            return result
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            fresh = dict(zip(missing, pool.map(_readable_digest, missing), strict=True))
+        with self._connect() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
+                [(str(path), *states[path], sha) for path, sha in fresh.items()],
+            )
+        return {**result, **fresh}
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._database, timeout=60, isolation_level="IMMEDIATE")
+        with contextlib.closing(connection), connection:
+            yield connection
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened ({error.strerror}); check the file.") from error
+    return state.st_size, state.st_ctime_ns
+
+
+def _readable_digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened ({error.strerror}); check the file.") from error
+
+
+def tree_digest(root: Path, names: Iterable[str]) -> str:
+    """Return one digest for files and folders `names` under `root`, by relative path and bytes."""
+    files: list[Path] = []
+    for name in names:
+        place = root / name
+        files += sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+    return digest([(path.relative_to(root).as_posix(), file_digest(path)) for path in files])
