@@ -29,12 +29,13 @@ class TrainingRun:
         self,
         method: FusionMethod,
         settings: TrainSettings,
+        seed: int,
         where: torch.device,
         state: Path,
         identity: dict[str, Any],
     ) -> None:
-        self.method, self.settings, self.where = method, settings, where
-        self.state, self.identity = state, identity
+        self.method, self.settings, self.seed = method, settings, seed
+        self.where, self.state, self.identity = where, state, identity
         self.history: list[Row] = []
         self.optimizer = torch.optim.Adam(
             method.parameters(), lr=settings.learning_rate, betas=(0.9, 0.999)
@@ -66,7 +67,7 @@ class TrainingRun:
         self.method.train()
         s = self.settings
         sums: dict[str, Tensor] = {}
-        batches = data.epoch(s.seed, epoch, s.batch_size, s.crops_per_image)
+        batches = data.epoch(self.seed, epoch, s.batch_size, s.crops_per_image)
         for step, batch in enumerate(batches, start=1):
             for key, value in self._step(batch, epoch, step).items():
                 sums[key] = sums.get(key, torch.zeros((), device=self.where)) + value
@@ -98,7 +99,7 @@ class TrainingRun:
     def _validate(self, val: PairMemory) -> float:
         self.method.eval()
         total = 0.0
-        for batch in val.fixed(self.settings.seed, self.settings.batch_size):
+        for batch in val.fixed(self.seed, self.settings.batch_size):
             total += float(self._loss(batch)["total"]) * len(batch[0])
         return total / len(val)
 

@@ -24,6 +24,5 @@ class TrainSettings(Settings):
     crops_per_image: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
     mixed_precision: bool = False
-    seed: int = Field(default=0, ge=0)
     validate_every: int = Field(default=1, ge=1)
     checkpoint_every: int = Field(default=10, ge=1)

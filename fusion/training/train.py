@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 
 from fusion.errors import InputError
+from fusion.files import write_history
 from fusion.generation.device import fuse_images
 from fusion.looking.contact_sheet import contact_sheet
 from fusion.method import FusionMethod
@@ -43,6 +42,8 @@ def train(
     val_pairs: Sequence[ImagePair],
     settings: TrainSettings,
     out: Path,
+    *,
+    seed: int = 0,
     device: str = "cpu",
     threads: int | None = None,
     on_epoch: Callable[[Row], None] | None = None,
@@ -67,18 +68,20 @@ def train(
     data = PairMemory(train_pairs, settings.crop)
     data.check_epoch(settings.batch_size, settings.crops_per_image)
     val = PairMemory(val_pairs, settings.crop)
-    identity = _identity(method_name, arguments, settings, data, val)
+    identity = _identity(method_name, arguments, settings, seed, data, val)
     with limited_threads(threads), _own_randomness(where):
-        torch.manual_seed(settings.seed)
-        run = TrainingRun(cls(**arguments).to(where), settings, where, out / "state.pt", identity)
+        torch.manual_seed(seed)
+        method, state = cls(**arguments).to(where), out / "state.pt"
+        run = TrainingRun(method, settings, seed, where, state, identity)
         run.resume()
         run.epochs(data, val, on_epoch)
         checkpoint = out / "weights.pt"
         # No seconds: equal trainings give equal files, and what was made of them stays valid.
         last = {key: value for key, value in run.history[-1].items() if key != "seconds"}
-        extra = {"settings": settings.model_dump(), "epochs": settings.epochs, "last": last}
+        used = {**settings.model_dump(), "seed": seed}
+        extra = {"settings": used, "epochs": settings.epochs, "last": last}
         save_checkpoint(checkpoint, method_name, arguments, run.method.state_dict(), extra)
-        _write_history(out / "history.csv", run.history)
+        write_history(out / "history.csv", run.history)
         shown = val if len(val) else data
         _write_samples(out / "samples.png", run.method, shown, 4 * settings.crop, where)
     seconds = sum(row["seconds"] for row in run.history)
@@ -89,6 +92,7 @@ def _identity(
     name: str,
     arguments: Mapping[str, Any],
     settings: TrainSettings,
+    seed: int,
     data: PairMemory,
     val: PairMemory,
 ) -> dict[str, Any]:
@@ -97,21 +101,12 @@ def _identity(
         k: v for k, v in settings.model_dump().items() if k not in ("epochs", "checkpoint_every")
     }
     images = {"training images": data.digest(), "validation images": val.digest()}
-    return {"method": name, "params": plain(arguments, "params"), **same, **images}
+    return {"method": name, "params": plain(arguments, "params"), **same, "seed": seed, **images}
 
 
 def _own_randomness(where: torch.device) -> AbstractContextManager[None]:
     """Give back the caller's random state afterwards."""
     return torch.random.fork_rng(devices=[where.index or 0] if where.type == "cuda" else [])
-
-
-def _write_history(path: Path, history: Sequence[Row]) -> None:
-    keys = list(dict.fromkeys(key for row in history for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, keys, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    path.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _write_samples(

@@ -25,8 +25,10 @@ from pipelines.store.store import Store
 from pipelines.tasks.chains import (
     Chain,
     detector_chain,
+    hashed,
     local_of,
     method_check,
+    not_hashed,
     perturbed_stages,
     scoring_chain,
     segmenter_chain,
@@ -70,16 +72,17 @@ class Planner:
                 f'{method.row} is to be trained on "{dataset.spec.name}", which has no split; '
                 f"give the dataset split.ratios, split.file, or folders per split."
             )
-        own = method.train.model_dump(exclude={"dataset", "seed"})
         fixed = method.train.seed if method.train.seed is not None else seed
         spec = {
             "method": method.name,
             "params": method.params,
             "code": self._known.code(method.name),
             "pairs": self._known.splits(dataset, index.key),
-            "settings": {**own, "seed": derive_seed("fusion", fixed)},
+            "settings": hashed(method.train),
+            "seed": derive_seed("fusion", fixed),
         }
-        return stage_of("train_fusion", spec, local=local_of(dataset))
+        local = {**local_of(dataset), **not_hashed(method.train)}
+        return stage_of("train_fusion", spec, local=local)
 
     def fused(self, method: MethodSpec, spec: DatasetSpec, seed: int) -> tuple[Stage, Stage | None]:
         """Return the stage that fuses a dataset, and the one that trains its weights, if any."""

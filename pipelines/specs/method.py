@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from fusion.errors import InputError
 from fusion.registry import card
+from fusion.training.settings import TrainSettings
 from pipelines.specs.base import LocalPath, Spec, expand
 from pipelines.specs.dataset import DatasetSpec
 
 
-class FusionTrainingSpec(Spec):
-    """How a fusion network is trained; epochs count passes over the training pairs."""
+class FusionTrainingSpec(TrainSettings):
+    """How a fusion network is trained, and on which pairs."""
+
+    model_config = ConfigDict(strict=False)  # to YAML, 1e-4 is text
 
     dataset: DatasetSpec
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(default=32, ge=1)
-    crop: int = Field(default=64, ge=8)
-    crops_per_image: int = Field(default=1, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0)
-    mixed_precision: bool = False
     seed: int | None = None
     """Fixed seed; without it the network is trained once per seed of the experiment."""
 

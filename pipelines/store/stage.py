@@ -44,7 +44,7 @@ def load_body(body: str) -> Callable[[Any], Metrics]:
 class Stage:
     """One step of the work, known by the digest of all that determines its result.
 
-    `spec` and `inputs` are hashed; `local` says where data lies on this machine and is not.
+    `spec` and `inputs` are hashed; `local`, such as where data lies on this machine, is not.
     """
 
     kind: Kind

@@ -49,15 +49,23 @@ def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:
     return stage_of("check_method", facts, local=local)
 
 
-BY_CONTENT = ("dataset", "initial_checkpoint", "encoder_checkpoint")
-"""Settings that name files, whose bytes count and not where they lie."""
-NOT_HASHED = {"by_part": "asks for other tables of the same scores"}
+HASHED_APART = ("dataset", "initial_checkpoint", "encoder_checkpoint", "seed")
+"""Of files the bytes count and not where they lie, of a seed what is derived from it."""
+NOT_HASHED = {
+    "by_part": "asks for other tables of the same scores",
+    "checkpoint_every": "an interrupted training ends with the weights of an uninterrupted one",
+}
 """Settings that cannot change a result, with the reason; all others count for its identity."""
 
 
 def hashed(settings: Settings) -> dict[str, Any]:
     """Return whatever counts for the identity of a result made with `settings`, as plain values."""
-    return settings.model_dump(mode="json", exclude={*BY_CONTENT, *NOT_HASHED})
+    return settings.model_dump(mode="json", exclude={*HASHED_APART, *NOT_HASHED})
+
+
+def not_hashed(settings: Settings) -> dict[str, Any]:
+    """Return the other settings, for a stage's `local`, which does not count for its identity."""
+    return {"settings": settings.model_dump(mode="json", include=set(NOT_HASHED))}
 
 
 Chain = tuple[Stage | None, tuple[Stage, ...]]

@@ -25,7 +25,7 @@ def train_fusion(job: Job) -> Metrics:
     chosen = {
         name: [dataset.pairs[n] for n in dataset.splits.get(name, ())] for name in ("train", "val")
     }
-    settings = TrainSettings(**job.spec["settings"])
+    settings = TrainSettings(**job.spec["settings"], **job.local["settings"])
 
     def on_epoch(row: Mapping[str, float]) -> None:
         job.report(int(row["epoch"]), settings.epochs, f"loss {row['total']:.3f}")
@@ -37,6 +37,7 @@ def train_fusion(job: Job) -> Metrics:
         chosen["val"],
         settings,
         job.out,
+        seed=job.spec["seed"],
         device=job.device,
         threads=job.threads,
         on_epoch=on_epoch,

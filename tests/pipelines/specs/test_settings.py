@@ -99,7 +99,7 @@ def test_another_value_of_any_setting_is_another_result(
             load_experiment(path, changes),
             Store(session_store),
             (task,),  # type: ignore[arg-type]
-            lambda title: lambda done, total, remark: None,
+            lambda title: silent,
         )
         assert plan.blocked == ()
         return plan.cells[0].result.key
@@ -114,6 +114,21 @@ def test_another_value_of_any_setting_is_another_result(
         "another value of these leaves a finished result in place; hash them, or give the reason "
         "why they cannot change a result in NOT_HASHED"
     )
+
+
+def test_what_is_not_hashed_still_reaches_the_training(
+    root: Path, write_experiment: Write, session_store: Path, shared_worker: SimpleNamespace
+) -> None:
+    path = str(write_experiment(root, **experiment(root)))
+    spec = load_experiment(path, {"methods.0.train.checkpoint_every": 3})
+    plan = make_plan(spec, Store(session_store), ("scoring",), lambda title: silent)
+    training = next(plan.cells[0].stages)
+    assert training.kind.name == "train_fusion"
+    assert training.local["settings"] == {"checkpoint_every": 3}
+
+
+def silent(done: int, total: int, remark: str) -> None:
+    """Report nothing."""
 
 
 def test_what_is_not_hashed_exists_and_has_a_reason() -> None:
