@@ -26,7 +26,7 @@ def test_a_file_is_known_by_its_bytes_and_read_once(
     path.write_bytes(b"weights")
     wanted = file_digest(path)
     assert Facts(digests).file(path, "a.checkpoint") == wanted
-    monkeypatch.setattr("pipelines.store.digests.file_digest", None)  # reading again would fail
+    monkeypatch.setattr("pipelines.store.files.file_digest", None)  # reading again would fail
     assert Facts(digests).file(path, "a.checkpoint") == wanted
 
 
