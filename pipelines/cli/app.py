@@ -15,7 +15,6 @@ from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 from fusion.errors import InputError
 from pipelines.cli.commands import COMMANDS, FAMILIES
-from pipelines.execution.worker import StageFailed
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpPanel, InlineText
@@ -128,13 +127,17 @@ def main(
         return _say(f"{_usage(error)} {_help_of(error)} says more.", 2)
     except InputError as error:
         return _say(str(error), 2)
-    except StageFailed as error:
-        return _say(str(error), 1)
     except BrokenPipeError:  # the reader, head or less, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return _say("stopped; finished stages are kept, run again to go on.", 130)
+    except Exception as error:
+        from pipelines.execution.worker import StageFailed  # is there, where it was raised
+
+        if isinstance(error, StageFailed):
+            return _say(str(error), 1)
+        raise
 
 
 def _run(words: list[str], flows: Callable[[], AbstractContextManager[Any]] | None) -> int:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from pipelines.cli.options import Experiment, ExperimentOptions
-from pipelines.execution.progress import Screen
-from pipelines.planning.plan import Plan
-from pipelines.planning.planner import make_plan
-from pipelines.results.robustness import robustness_tables
-from pipelines.results.tables import experiment_tables
-from pipelines.results.values import Table
-from pipelines.specs.dataset import TASKS, Task
-from pipelines.specs.loading import load_experiment
-from pipelines.store.stage import Stage
-from pipelines.store.store import Store, open_store
-from pipelines.views.formats import Format, render
+
+if TYPE_CHECKING:
+    from pipelines.planning.plan import Plan
+    from pipelines.results.values import Table
+    from pipelines.specs.dataset import Task
+    from pipelines.store.stage import Stage
+    from pipelines.store.store import Store
 
 AS_WRITTEN = ExperimentOptions()
+Format = Literal["text", "md", "csv", "latex", "json"]
+"""As `pipelines.views.formats` has them, which a help page need not wait for."""
 
 
 def plan(experiment: Experiment, /, *, options: ExperimentOptions = AS_WRITTEN) -> int:
@@ -65,33 +63,45 @@ def table(
 ) -> int:
     """Print the tables of an experiment from whatever is finished."""
     made, store = planned(experiment, options)
-    print_tables(finished_tables(made, store, TASKS, form), form)
+    print_tables(finished_tables(made, store, form), form)
     for line in _blocked(made):
         print(f"blocked: {line}", file=sys.stderr)
     return 0
 
 
 def planned(
-    experiment: str, options: ExperimentOptions, tasks: tuple[Task, ...] = TASKS
+    experiment: str, options: ExperimentOptions, tasks: tuple[Task, ...] | None = None
 ) -> tuple[Plan, Store]:
-    """Return the plan of an experiment and the store that its stages are in, or will be."""
+    """Return the plan of an experiment, for all tasks or some, and the store of its stages."""
+    from pipelines.execution.progress import Screen
+    from pipelines.planning.planner import make_plan
+    from pipelines.specs.dataset import TASKS
+    from pipelines.specs.loading import load_experiment
+    from pipelines.store.store import open_store
+
     spec = load_experiment(experiment, options.overrides)
     store, screen = open_store(options.store), Screen()
     with screen.live():
-        return make_plan(spec, store, tasks, screen.reporter()), store
+        return make_plan(spec, store, tasks or TASKS, screen.reporter()), store
 
 
 def finished_tables(
-    plan: Plan, store: Store, tasks: tuple[Task, ...], form: Format
+    plan: Plan, store: Store, form: Format, tasks: tuple[Task, ...] | None = None
 ) -> Sequence[Table]:
-    """Return the tables of `tasks` as they stand, those of disturbed pairs last."""
+    """Return the tables of `tasks`, or all, as they stand; those of disturbed pairs last."""
+    from pipelines.results.robustness import robustness_tables
+    from pipelines.results.tables import experiment_tables
+    from pipelines.specs.dataset import TASKS
+
     # Read on a terminal, a table of all kinds of disturbance would be too wide.
     disturbed = robustness_tables(plan, store, by_kind=form == "text")
-    return [*experiment_tables(plan, store, tasks), *disturbed]
+    return [*experiment_tables(plan, store, tasks or TASKS), *disturbed]
 
 
 def print_tables(tables: Sequence[Table], form: Format) -> None:
     """Print tables, an empty line between two; as JSON they are one list."""
+    from pipelines.views.formats import render
+
     if form == "json":
         print("[" + ",\n".join(render(table, form) for table in tables) + "]")
     else:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from fusion.errors import InputError
 from pipelines.cli.options import Experiment, ExperimentOptions, StorePlace
 from pipelines.execution.environment import quiet_environment
-from pipelines.execution.progress import Screen
-from pipelines.planning.memory import recall
-from pipelines.planning.plan import Plan
-from pipelines.planning.planner import make_plan
-from pipelines.specs.dataset import TASKS
-from pipelines.specs.loading import load_experiment, words_of
-from pipelines.store.store import Store, open_store
-from pipelines.views.report.page import write_report
+
+if TYPE_CHECKING:
+    from pipelines.execution.progress import Screen
+    from pipelines.planning.plan import Plan
+    from pipelines.store.store import Store
 
 AS_WRITTEN = ExperimentOptions()
 
@@ -34,6 +31,13 @@ def report(
     options: ExperimentOptions = AS_WRITTEN,
 ) -> int:
     """Write one HTML page of whatever is finished, and print where it lies."""
+    from pipelines.execution.progress import Screen
+    from pipelines.planning.planner import make_plan
+    from pipelines.specs.dataset import TASKS
+    from pipelines.specs.loading import load_experiment, words_of
+    from pipelines.store.store import open_store
+    from pipelines.views.report.page import write_report
+
     spec = load_experiment(experiment, options.overrides)
     store = open_store(options.store)
     path = page_path(out, store, spec.name)  # a wrong place is told before the work, not after it
@@ -75,6 +79,8 @@ def sync(
 ) -> int:
     """Write to MLflow what is missing there; all is made from the store's files."""
     quiet_environment()
+    from pipelines.execution.progress import Screen
+    from pipelines.store.store import open_store
     from pipelines.views.tracking.tracker import Tracker, tracking_uri
 
     opened, screen = open_store(store), Screen()
@@ -97,6 +103,11 @@ def sync(
 
 def _chosen(names: Sequence[str], store: Store, screen: Screen) -> list[Plan]:
     """Return what the store remembers, all or by name; a name it does not know is planned."""
+    from pipelines.planning.memory import recall
+    from pipelines.planning.planner import make_plan
+    from pipelines.specs.dataset import TASKS
+    from pipelines.specs.loading import load_experiment
+
     known = recall(store)
     if not names:
         if not known:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -16,14 +16,12 @@ from pipelines.cli.options import Experiment, WorkOptions
 from pipelines.cli.plan import finished_tables, planned, print_tables
 from pipelines.cli.prefect_server import prefect_server
 from pipelines.execution.environment import quiet_environment
-from pipelines.execution.worker import StageFailed
-from pipelines.planning.plan import Plan
-from pipelines.results.values import Table
-from pipelines.specs.dataset import TASKS, Task
-from pipelines.specs.loading import load_experiment, words_of
-from pipelines.store.store import Store
-from pipelines.views.pictures import gather_pictures
-from pipelines.views.tracking.tracker import tracking_uri
+
+if TYPE_CHECKING:
+    from pipelines.planning.plan import Plan
+    from pipelines.results.values import Table
+    from pipelines.specs.dataset import Task
+    from pipelines.store.store import Store
 
 
 @contextmanager
@@ -49,7 +47,7 @@ def compare(
     flows: Flows = prefect_flows,
 ) -> int:
     """Fuse, detect, segment and score: all tables of an experiment."""
-    return _run("compare", TASKS, experiment, options, flows)
+    return _run("compare", None, experiment, options, flows)
 
 
 def detect(
@@ -60,7 +58,7 @@ def detect(
     flows: Flows = prefect_flows,
 ) -> int:
     """Train a detector on each method's images: AP per class."""
-    return _run("fuse_then_detect", ("detection",), experiment, options, flows)
+    return _run("fuse_then_detect", "detection", experiment, options, flows)
 
 
 def segment(
@@ -71,7 +69,7 @@ def segment(
     flows: Flows = prefect_flows,
 ) -> int:
     """Train a segmenter on each method's images: IoU per class."""
-    return _run("fuse_then_segment", ("segmentation",), experiment, options, flows)
+    return _run("fuse_then_segment", "segmentation", experiment, options, flows)
 
 
 def score(
@@ -86,7 +84,7 @@ def score(
     if experiment is None:
         return score_folders(folders)
     folders.check(alone=False)
-    return _run("fuse_then_score", ("scoring",), experiment, options, flows)
+    return _run("fuse_then_score", "scoring", experiment, options, flows)
 
 
 def train_fusion(
@@ -97,34 +95,37 @@ def train_fusion(
     flows: Flows = prefect_flows,
 ) -> int:
     """Train the fusion networks of an experiment, and print where their weights are."""
+    from pipelines.specs.loading import load_experiment
+
     load_experiment(experiment, options.overrides)
     result, failure = _flow("train_fusion", experiment, options, flows)
     print(result)
     return _ended(failure)
 
 
-def _run(
-    flow: str, tasks: tuple[Task, ...], experiment: str, options: WorkOptions, flows: Flows
-) -> int:
-    """Run a flow and print its tables; those that there are, when a stage failed."""
+def _run(flow: str, task: Task | None, experiment: str, options: WorkOptions, flows: Flows) -> int:
+    """Run a flow and print the tables of its task, or of all; what there is, if a stage failed."""
+    from pipelines.specs.loading import load_experiment, words_of
+
     # What is wrong with the experiment is said before Prefect starts.
     spec = load_experiment(experiment, options.overrides)
-    if len(tasks) == 1 and getattr(spec, tasks[0]) is None:
-        raise InputError(
-            f'The experiment "{spec.name}" has no {tasks[0]}; give it one, or compare.'
-        )
+    if task is not None and getattr(spec, task) is None:
+        raise InputError(f'The experiment "{spec.name}" has no {task}; give it one, or compare.')
     _, failure = _flow(flow, experiment, options, flows)
+    tasks = None if task is None else (task,)
     plan, store = planned(experiment, options, tasks)
-    words = words_of(experiment, options.overrides)
-    print_results(plan, store, finished_tables(plan, store, tasks, "text"), words)
+    tables = finished_tables(plan, store, "text", tasks)
+    print_results(plan, store, tables, words_of(experiment, options.overrides))
     return _ended(failure)
 
 
 def _flow(
     name: str, experiment: str, options: WorkOptions, flows: Flows
-) -> tuple[Any, StageFailed | None]:
-    """Run a flow; return its result, or an empty one and the failure."""
+) -> tuple[Any, Exception | None]:
+    """Run a flow; return its result, or an empty one and the failure of its stages."""
     with flows() as known:
+        from pipelines.execution.worker import StageFailed
+
         try:
             result = getattr(known, name)(
                 experiment, options.overrides, options.store, options.devices, options.jobs
@@ -134,7 +135,7 @@ def _flow(
     return result, None
 
 
-def _ended(failure: StageFailed | None) -> int:
+def _ended(failure: Exception | None) -> int:
     if failure is not None:
         raise failure
     return 0
@@ -142,6 +143,9 @@ def _ended(failure: StageFailed | None) -> int:
 
 def print_results(plan: Plan, store: Store, tables: Sequence[Table], words: Sequence[str]) -> None:
     """Print what a run found, and where to see more of it; `words` name the experiment."""
+    from pipelines.views.pictures import gather_pictures
+    from pipelines.views.tracking.tracker import tracking_uri
+
     print_tables(tables, "text")
     page = store.root / "reports" / f"{plan.experiment.name}.html"
     uri = tracking_uri(store)

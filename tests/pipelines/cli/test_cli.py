@@ -13,7 +13,7 @@ from functools import partial, reduce
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -22,7 +22,9 @@ from cyclopts import ArgumentCollection
 from fusion.pairs import read_rgb
 from pipelines.cli.app import app, main
 from pipelines.cli.commands import COMMANDS
+from pipelines.cli.plan import Format
 from pipelines.execution.worker import StageFailed
+from pipelines.views.formats import RENDERERS
 
 pytestmark = pytest.mark.process
 
@@ -509,6 +511,10 @@ def test_no_help_needs_a_slow_framework(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_formats_offered_are_those_there_are() -> None:
+    assert set(get_args(Format)) == set(RENDERERS)
 
 
 def test_help_imports_no_command() -> None:
