@@ -1,40 +1,38 @@
-"""Pictures of a detector's work: precision-recall curves and images with boxes drawn."""
+"""Pictures of a detector's work: images with objects and detections drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
-from detection.ap import Detection, PrecisionRecall
+from detection.ap import Detection
 from detection.datasets import Box
 from fusion.pairs import Image
+from fusion.palette import FALSE_ALARM, FOUND, HIT, MISSED
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-Line = Literal["solid", "dashed"]
-HIT, FALSE, FOUND, MISSED = "#39ff14", "#ff3b30", "#ffffff", "#ffd60a"
-"""Line colours: a right detection, a wrong one, a found object and a missed one."""
+WIDE, KEY = 960, 40
+"""The least width of a picture, so that captions can be read, and the height of its legend."""
+GROUND, PLATE, EDGE = "#303030", (0, 0, 0, 180), (0, 0, 0, 140)
+"""The legend's ground, what is behind a caption, and what is around a line."""
+DASH = 9
 
 
-def plot_precision_recall(curves: PrecisionRecall, path: Path, title: str = "") -> None:
-    """Draw one precision-recall curve per class (IoU 0.5) into an image file, 800 x 600 pixels."""
-    from matplotlib.figure import Figure
+@dataclass(frozen=True)
+class Style:
+    """How a kind of box is drawn: its line's width in pixels."""
 
-    figure = Figure(figsize=(8, 6), dpi=100, layout="constrained")
-    axes = figure.subplots()
-    for name, precision in curves.precision.items():
-        label = f"{name} (AP50 {100 * np.mean(precision):.1f})"
-        axes.plot(curves.recall, precision, linewidth=2, label=label)
-    axes.set(xlabel="Recall", ylabel="Precision", title=title, xlim=(0, 1), ylim=(0, 1.02))
-    axes.grid(visible=True, alpha=0.3)
-    if curves.precision:
-        axes.legend(loc="upper right")
-    figure.savefig(path)
+    name: str
+    colour: str
+    width: int
+    dashed: bool = False
+
+
+HITS, ALARMS = Style("hit", HIT, 3), Style("false alarm", FALSE_ALARM, 3)
+OBJECTS, MISSES = Style("object, found", FOUND, 1), Style("object, missed", MISSED, 3, dashed=True)
 
 
 def draw_detections(
@@ -46,30 +44,27 @@ def draw_detections(
 ) -> Image:
     """Return a picture of `image` (gray or RGB) with its objects and detections; RGB, uint8.
 
-    Detections with a score of at least `confidence` are hits (green) when they overlap an object
-    of their class that no surer detection has taken by IoU >= 0.5, else false alarms (red);
-    objects are thin white when found, dashed yellow when missed. The picture is at least 960
-    pixels wide, so that the captions can be read.
+    Detections with a score of at least `confidence` are hits when they overlap an object of their
+    class that no surer detection has taken by IoU >= 0.5, else false alarms; objects are thin
+    when found, dashed when missed. A legend tells the colours, which are those of every picture.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     shown = sorted(
         (d for d in detections if d["score"] >= confidence), key=lambda d: -float(d["score"])
     )
     taken = match(ground_truth, shown)
-    height, width = image.shape[:2]
-    zoom = max(1.0, 960 / width)
-    figure = Figure(figsize=(width * zoom / 100, height * zoom / 100 + 0.4), dpi=100)
-    axes = figure.add_axes((0, 0, 1, height * zoom / (height * zoom + 40)))
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-    axes.axis("off")
-    _draw_objects(axes, ground_truth, set(taken), classes)
-    _draw_found(axes, shown, taken, classes)
-    _draw_key(figure)
-    canvas: Any = FigureCanvasAgg(figure)  # matplotlib leaves its methods untyped
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3])
+    zoom = max(1.0, WIDE / image.shape[1])
+    picture = _enlarged(image, zoom)
+    pen = ImageDraw.Draw(picture, "RGBA")
+    for index, box in enumerate(ground_truth):
+        missed = index not in taken
+        place = (box.x1, box.y1, box.x2, box.y2)
+        _draw(pen, place, zoom, MISSES if missed else OBJECTS, classes[box.label] * missed)
+    for item, hit in zip(shown, taken, strict=True):
+        x, y, width, height = item["bbox"]
+        words = f"{classes[item['category_id'] - 1]} {item['score']:.2f}"
+        _draw(pen, (x, y, x + width, y + height), zoom, HITS if hit is not None else ALARMS, words)
+    _draw_key(pen)
+    return np.asarray(picture, dtype=np.uint8)
 
 
 def match(ground_truth: Sequence[Box], detections: Sequence[Detection]) -> list[int | None]:
@@ -99,59 +94,61 @@ def overlap(box: Box, detection: Detection) -> float:
     return float(common / union) if union > 0 else 0.0
 
 
-def _draw_objects(
-    axes: Axes, boxes: Sequence[Box], found: set[int | None], classes: Sequence[str]
-) -> None:
-    for index, box in enumerate(boxes):
-        rectangle = (box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
-        if index in found:
-            _rectangle(axes, rectangle, FOUND, 1.0, "solid")
-        else:
-            _rectangle(axes, rectangle, MISSED, 2.0, "dashed")
-            _caption(axes, box.x1, box.y2, classes[box.label], MISSED, "top")
-
-
-def _draw_found(
-    axes: Axes, shown: Sequence[Detection], taken: Sequence[int | None], classes: Sequence[str]
-) -> None:
-    for item, index in zip(shown, taken, strict=True):
-        color = FALSE if index is None else HIT
-        x, y, width, height = item["bbox"]
-        _rectangle(axes, (x, y, width, height), color, 2.0, "solid")
-        text = f"{classes[item['category_id'] - 1]} {item['score']:.2f}"
-        _caption(axes, x, y, text, color, "bottom")
-
-
-def _rectangle(
-    axes: Axes, box: tuple[float, float, float, float], color: str, width: float, style: Line
-) -> None:
-    from matplotlib.patches import Rectangle
-
-    x, y, w, h = box
-    axes.add_patch(
-        Rectangle((x, y), w, h, fill=False, edgecolor=color, linewidth=width, linestyle=style)
+def _enlarged(image: Image, zoom: float) -> Pillow.Image:
+    """Return an RGB picture with room for the legend above it."""
+    height, width = (round(side * zoom) for side in image.shape[:2])
+    picture = Pillow.new("RGB", (width, height + KEY), GROUND)
+    large = (
+        Pillow.fromarray(image).convert("RGB").resize((width, height), Pillow.Resampling.BILINEAR)
     )
+    picture.paste(large, (0, KEY))
+    return picture
 
 
-def _caption(axes: Axes, x: float, y: float, text: str, color: str, side: str) -> None:
-    bottom, top = axes.get_ylim()  # an image's y axis points down
-    y = min(y, bottom - 0.02 * (bottom - top)) if side == "top" else y
-    y = max(y, top + 0.03 * (bottom - top))
-    plate = {"facecolor": "black", "alpha": 0.7, "edgecolor": "none", "pad": 1.5}
-    axes.text(x, y, text, color=color, fontsize=9, va=side, bbox=plate, clip_on=True)
+Corners = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
 
 
-def _draw_key(figure: Figure) -> None:
-    from matplotlib.lines import Line2D
+def _draw(pen: ImageDraw.ImageDraw, place: Corners, zoom: float, style: Style, words: str) -> None:
+    """Draw a box, with a caption above it, or below one that is missed."""
+    left, top, right, bottom = (zoom * side for side in place)
+    corners = left, top + KEY, right, bottom + KEY
+    _outline(pen, corners, style)
+    if words:
+        _caption(pen, left, corners[3] if style is MISSES else corners[1], words, style)
 
-    figure.set_facecolor("#303030")
-    styles: dict[str, tuple[str, Line, float]] = {
-        "hit": (HIT, "solid", 2.0),
-        "false alarm": (FALSE, "solid", 2.0),
-        "object, found": (FOUND, "solid", 1.0),
-        "object, missed": (MISSED, "dashed", 2.0),
-    }
-    lines = [Line2D([], [], color=c, linestyle=s, linewidth=w) for c, s, w in styles.values()]
-    figure.legend(
-        lines, list(styles), loc="upper center", ncols=4, frameon=False, labelcolor="white"
-    )
+
+def _outline(pen: ImageDraw.ImageDraw, corners: Corners, style: Style) -> None:
+    left, top, right, bottom = corners
+    # A dark line beneath keeps a light one visible on a bright image.
+    around = (left - 1, top - 1, right + 1, bottom + 1)
+    pen.rectangle(around, outline=EDGE, width=style.width + 2)
+    if not style.dashed:
+        pen.rectangle(corners, outline=style.colour, width=style.width)
+        return
+    thick = style.width - 1
+    for x in np.arange(left, right, 2 * DASH):
+        for y in (top, bottom - thick):
+            pen.rectangle((x, y, min(x + DASH, right), y + thick), fill=style.colour)
+    for y in np.arange(top, bottom, 2 * DASH):
+        for x in (left, right - thick):
+            pen.rectangle((x, y, x + thick, min(y + DASH, bottom)), fill=style.colour)
+
+
+def _caption(pen: ImageDraw.ImageDraw, x: float, y: float, words: str, style: Style) -> None:
+    """Write words above a height, or below it what is missed, within the picture."""
+    font = ImageFont.load_default(15)
+    _, _, wide, high = pen.textbbox((0, 0), words, font=font)
+    width, height = pen.im.size
+    x = max(0.0, min(x, width - wide - 6))
+    y = min(y, height - high - 6) if style is MISSES else max(y - high - 6, float(KEY))
+    pen.rectangle((x, y, x + wide + 6, y + high + 5), fill=PLATE)
+    pen.text((x + 3, y + 1), words, fill=style.colour, font=font)
+
+
+def _draw_key(pen: ImageDraw.ImageDraw) -> None:
+    font, x = ImageFont.load_default(16), 16.0
+    for style in (HITS, ALARMS, OBJECTS, MISSES):
+        _outline(pen, (x, 12, x + 28, KEY - 12), style)
+        pen.text((x + 38, KEY / 2), style.name, fill="#ffffff", font=font, anchor="lm")
+        x += 38 + pen.textlength(style.name, font=font) + 36

@@ -29,19 +29,6 @@ MSRS_CLASSES = (
 )
 """Class names of MSRS (and MFNet) by id."""
 
-MSRS_PALETTE: Palette = (
-    (0, 0, 0),
-    (64, 0, 128),
-    (64, 64, 0),
-    (0, 128, 192),
-    (0, 0, 192),
-    (128, 128, 0),
-    (64, 64, 128),
-    (192, 128, 128),
-    (192, 64, 0),
-)
-"""The colours in which MFNet's authors draw these classes."""
-
 ID_MODES = frozenset({"L", "P", "I", "I;16"})
 """Pillow's modes of a PNG that holds one integer per pixel."""
 

@@ -140,24 +140,16 @@ def draw(rows: Sequence[Profile], ranks: Mapping[str, float], path: Path) -> Non
 
     Raises InputError when no measured method has a rank.
     """
-    from matplotlib.figure import Figure
+    from pipelines.views.charts.speed import Point, scatter
+    from pipelines.views.charts.theme import looks, png
 
     shown = [row for row in rows if row.method in ranks and not row.failed]
     if not shown:
         raise InputError("No measured method has a rank in the scores; use the same names.")
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_xscale("log")
-    axes.scatter([row.milliseconds for row in shown], [ranks[row.method] for row in shown])
-    for row in shown:
-        place = (row.milliseconds, ranks[row.method])
-        axes.annotate(row.method, place, xytext=(5, 4), textcoords="offset points", fontsize=8)
-    axes.set_xlabel("time per pair [ms]")
-    axes.set_ylabel("mean rank (1 is best)")
-    axes.grid(visible=True, which="both", alpha=0.2)
-    axes.margins(x=0.15, y=0.1)
+    given = looks([(row.method, row.method.partition("/")[0]) for row in shown])
+    points = [Point(row.method, row.milliseconds / 1000, ranks[row.method], None) for row in shown]
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    path.write_bytes(png(scatter(points, "mean rank (1 is best)", given, lower=True)))
 
 
 @Parameter(

@@ -51,9 +51,10 @@ def train_detector(job: Job) -> Metrics:
 
 def detect(job: Job) -> Metrics:
     """Predict on the test split and compute AP per class; keep the predictions and their curves."""
+    from dataclasses import asdict
+
     from detection.ap import average_precision, precision_recall
     from detection.datasets import coco_ground_truth
-    from detection.pictures import plot_precision_recall
     from detection.yolo.prediction import predict
     from pipelines.datasets.labels import boxes_of
 
@@ -74,8 +75,8 @@ def detect(job: Job) -> Metrics:
     ground_truth = coco_ground_truth(truth, classes)
     (job.out / "ground_truth.json").write_text(json.dumps(ground_truth), encoding="utf-8")
     scores = average_precision(ground_truth, found, classes)
-    curves = precision_recall(ground_truth, found, classes)
-    plot_precision_recall(curves, job.out / "precision_recall.png")
+    curves = asdict(precision_recall(ground_truth, found, classes))
+    (job.out / "curves.json").write_text(json.dumps(curves), encoding="utf-8")
     _picture_detections(job, truth, found, classes)
     return scores.to_dict()
 

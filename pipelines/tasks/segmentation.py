@@ -47,9 +47,8 @@ def segment(job: Job) -> Metrics:
     """Predict masks on the test split and compute IoU per class from one confusion matrix."""
     import numpy as np
 
-    from segmentation.datasets import MSRS_PALETTE
+    from fusion.palette import MASKS
     from segmentation.iou import evaluate
-    from segmentation.pictures import plot_confusion
     from segmentation.prediction import predict
 
     dataset = job.dataset()
@@ -58,7 +57,7 @@ def segment(job: Job) -> Metrics:
         job.inputs["segmenter"] / "weights.pt",
         job.images(names),
         job.out / "masks",
-        palette=MSRS_PALETTE,
+        palette=MASKS,
         device=job.device,
         threads=job.threads,
         on_progress=job.progress("predicting"),
@@ -68,7 +67,6 @@ def segment(job: Job) -> Metrics:
     np.savez_compressed(
         job.out / "confusion.npz", names=np.array(sorted(names)), confusion=per_image
     )
-    plot_confusion(per_image.sum(axis=0), dataset.spec.classes, job.out / "confusion.png")
     _picture_masks(job, truth, masks)
     return scores.to_dict()
 
@@ -76,12 +74,13 @@ def segment(job: Job) -> Metrics:
 def _picture_masks(job: Job, truth: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
     from fusion.looking.contact_sheet import contact_sheet
     from fusion.pairs import read_rgb
-    from segmentation.datasets import MSRS_PALETTE, read_mask
+    from fusion.palette import MASKS
+    from segmentation.datasets import read_mask
     from segmentation.pictures import overlay
 
     rows = []
     for name, path in job.images(pictured(list(truth))).items():
         image = read_rgb(path)
-        ids = [read_mask(files[name], len(MSRS_PALETTE)) for files in (truth, masks)]
-        rows.append((name, [image, *(overlay(image, i, MSRS_PALETTE) for i in ids)]))
+        ids = [read_mask(files[name], len(MASKS)) for files in (truth, masks)]
+        rows.append((name, [image, *(overlay(image, i, MASKS) for i in ids)]))
     contact_sheet(rows, ["image", "ground truth", "prediction"], job.out / "samples.png")

@@ -15,6 +15,7 @@ from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
+from pipelines.views.stage_charts import stage_charts
 
 SHEET_PAIRS = 4
 BASELINES = ("infrared", "visible")
@@ -25,7 +26,7 @@ def gather_pictures(plan: Plan, store: Store) -> Path:
     """Gather what the finished cells have drawn; draw ranks and comparison sheets; return where."""
     from pipelines.results.tables import experiment_tables
     from pipelines.views.ranks import write_ranks
-    from pipelines.views.robustness_picture import write_robustness
+    from pipelines.views.robustness import write_robustness
 
     folder = store.root / "results" / plan.experiment.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +34,8 @@ def gather_pictures(plan: Plan, store: Store) -> Path:
         for stage in cell.stages:
             own = stage.kind.name != "fuse" or cell.trains_fusion
             seed = f"-seed{cell.seed}" if own else ""
-            for path in _drawn(store.directory(stage)):
+            title = f"{cell.method.row}, seed {cell.seed}"
+            for path in (*_drawn(store.directory(stage)), *stage_charts(stage, store, title)):
                 row = _file_name(cell.method.row)
                 _link(path, folder / f"{row}-{stage.kind.name}{seed}-{path.name}")
     for table in experiment_tables(plan, store, ("scoring",)):

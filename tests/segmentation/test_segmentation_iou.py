@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fusion.errors import InputError
-from segmentation.datasets import MSRS_PALETTE, write_mask
+from fusion.palette import MASKS
+from segmentation.datasets import write_mask
 from segmentation.iou import class_iou, confusion_matrix, evaluate, scores
 
 NAMES = ("sky", "car", "person")
@@ -90,7 +91,7 @@ def folder(root: Path, seed: int, count: int = 3) -> dict[str, Path]:
     rng = np.random.default_rng(seed)
     files = {f"i{n}": root / f"i{n}.png" for n in range(count)}
     for n, path in enumerate(files.values()):
-        write_mask(path, rng.integers(0, 3, (8 + n, 10), dtype=np.uint8), MSRS_PALETTE)
+        write_mask(path, rng.integers(0, 3, (8 + n, 10), dtype=np.uint8), MASKS)
     return files
 
 

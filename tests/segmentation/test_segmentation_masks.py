@@ -10,16 +10,16 @@ import pytest
 from PIL import Image as Pillow
 
 from fusion.errors import InputError
+from fusion.palette import MASKS
 from segmentation.datasets import (
     MSRS_CLASSES,
-    MSRS_PALETTE,
     read_mask,
     read_sample,
     resize_image,
     resize_mask,
     write_mask,
 )
-from segmentation.pictures import colour_mask, overlay, plot_confusion, row_shares
+from segmentation.pictures import colour_mask, overlay, row_shares
 
 IDS = np.array([[0, 1, 2], [8, 8, 0]], dtype=np.uint8)
 
@@ -30,18 +30,18 @@ def save(path: Path, array: np.ndarray) -> Path:
 
 
 def test_msrs_has_one_colour_per_class() -> None:
-    assert len(MSRS_CLASSES) == len(set(MSRS_PALETTE)) == 9
+    assert len(MSRS_CLASSES) == len(set(MASKS)) == 9
     assert MSRS_CLASSES[2] == "person"
-    assert MSRS_PALETTE[2] == (64, 64, 0)
+    assert MASKS[0] == (0, 0, 0)
 
 
 def test_write_then_read_gives_the_ids_back(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    write_mask(path, IDS, MSRS_PALETTE)
+    write_mask(path, IDS, MASKS)
     assert np.array_equal(read_mask(path, 9, size=(3, 2)), IDS)
     with Pillow.open(path) as picture:
         assert picture.mode == "P"
-        assert np.array_equal(np.asarray(picture.convert("RGB")), colour_mask(IDS, MSRS_PALETTE))
+        assert np.array_equal(np.asarray(picture.convert("RGB")), colour_mask(IDS, MASKS))
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -59,8 +59,8 @@ def test_single_channel_and_16_bit_masks_are_read(tmp_path: Path) -> None:
 
 def test_an_id_without_colour_is_refused(tmp_path: Path) -> None:
     for act in (
-        lambda: write_mask(tmp_path / "a.png", IDS, MSRS_PALETTE[:8]),
-        lambda: colour_mask(IDS, MSRS_PALETTE[:8]),
+        lambda: write_mask(tmp_path / "a.png", IDS, MASKS[:8]),
+        lambda: colour_mask(IDS, MASKS[:8]),
     ):
         with pytest.raises(InputError, match=r"class id 8 but the palette has 8 colours"):
             act()
@@ -134,29 +134,15 @@ def test_resizing_averages_images_and_picks_ids() -> None:
 
 def test_overlay_leaves_background_clear() -> None:
     image = np.full((2, 3, 3), 100, dtype=np.uint8)
-    mixed = overlay(image, IDS, MSRS_PALETTE, opacity=0.5)
+    mixed = overlay(image, IDS, MASKS, opacity=0.5)
     assert mixed[0, 0].tolist() == [100, 100, 100]
-    assert mixed[0, 1].tolist() == [82, 50, 114]
-    assert np.array_equal(overlay(image[..., 0], IDS, MSRS_PALETTE, opacity=0.5), mixed)
+    assert mixed[0, 1].tolist() == [(100 + part) // 2 for part in MASKS[1]]
+    assert np.array_equal(overlay(image[..., 0], IDS, MASKS, opacity=0.5), mixed)
     with pytest.raises(InputError, match="image is 2x2 but its mask is 3x2"):
-        overlay(image[:, :2], IDS, MSRS_PALETTE)
+        overlay(image[:, :2], IDS, MASKS)
 
 
 def test_row_shares_leave_absent_classes_empty() -> None:
     shares = row_shares(np.array([[3, 1], [0, 0]]))
     assert shares[0].tolist() == [0.75, 0.25]
     assert np.isnan(shares[1]).all()
-
-
-def test_the_confusion_figure_is_drawn_and_repeats(tmp_path: Path) -> None:
-    confusion = np.diag(np.arange(9)).astype(np.int64)
-    confusion[1, 2] = 3
-    plot_confusion(confusion, MSRS_CLASSES, tmp_path / "a.png")
-    plot_confusion(confusion, MSRS_CLASSES, tmp_path / "b.png")
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png"]
-    picture = cv2.imread(str(tmp_path / "a.png"))
-    assert picture is not None
-    assert min(picture.shape[:2]) > 600
-    with pytest.raises(InputError, match=r"shape \(9, 9\) cannot be drawn with 2 class names"):
-        plot_confusion(confusion, ["a", "b"], tmp_path / "c.png")

@@ -11,8 +11,9 @@ import torch
 
 from fusion.errors import InputError
 from fusion.pairs import write_png
+from fusion.palette import MASKS
 from fusion.torch_tools import limited_threads, write_checkpoint
-from segmentation.datasets import MSRS_PALETTE, read_mask
+from segmentation.datasets import read_mask
 from segmentation.model import EncoderLoad, build_model, load_segmenter, normalise
 from segmentation.prediction import predict
 
@@ -136,7 +137,7 @@ def test_prediction_has_each_images_own_size(tmp_path: Path) -> None:
         weights,
         images,
         tmp_path / "out",
-        palette=MSRS_PALETTE,
+        palette=MASKS,
         on_progress=lambda *p: seen.append(p),
     )
     assert seen == [(1, 2), (2, 2)]
@@ -159,7 +160,7 @@ def test_bad_weights_are_refused(tmp_path: Path) -> None:
 def test_bad_devices_and_threads_are_refused(tmp_path: Path) -> None:
     for device in ("gpu", "cuda:99"):
         with pytest.raises(InputError, match=f'device "{device}"'):
-            predict(tmp_path / "w.pt", {}, tmp_path, palette=MSRS_PALETTE, device=device)
+            predict(tmp_path / "w.pt", {}, tmp_path, palette=MASKS, device=device)
     with pytest.raises(InputError, match="threads is 0"), limited_threads(0):
         pass
 

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from fusion.errors import InputError
 from fusion.pairs import write_png
+from fusion.palette import MASKS
 from fusion.torch_tools import write_checkpoint
 from segmentation import samples
-from segmentation.datasets import MSRS_PALETTE, write_mask
+from segmentation.datasets import write_mask
 from segmentation.iou import evaluate
 from segmentation.model import read_dictionary
 from segmentation.prediction import predict
@@ -59,7 +60,7 @@ class Data:
                 image[mask == ids] = colour
             self.images[name], self.masks[name] = root / f"{name}.png", root / f"{name}-m.png"
             write_png(self.images[name], image)
-            write_mask(self.masks[name], mask, MSRS_PALETTE)
+            write_mask(self.masks[name], mask, MASKS)
         self.splits = {"train": list("abcde"), "val": list("fg")}
 
     def train(
@@ -233,7 +234,7 @@ def test_end_to_end_learns_and_predicts(data: Data, tmp_path: Path) -> None:
     with (tmp_path / "run" / "history.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [float(row["loss"]) for row in table] == [row.loss for row in rows]
-    found = predict(result.weights, data.images, tmp_path / "masks", palette=MSRS_PALETTE)
+    found = predict(result.weights, data.images, tmp_path / "masks", palette=MASKS)
     scores, per_image = evaluate(data.masks, found, NAMES)
     assert per_image.shape == (7, 3, 3)
     assert scores.miou > 0.5

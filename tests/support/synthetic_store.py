@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from detection.ap import average_precision
 from detection.datasets import coco_ground_truth
+from fusion.palette import MASKS
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.labels import boxes_of
 from pipelines.datasets.opening import open_dataset
@@ -32,7 +33,7 @@ from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.stage import Stage
 from pipelines.store.store import MANIFEST, Store
 from pipelines.tasks.score_files import SCORES, write_scores
-from segmentation.datasets import MSRS_PALETTE, read_mask, write_mask
+from segmentation.datasets import read_mask, write_mask
 from segmentation.iou import evaluate
 
 EPOCHS = 8
@@ -139,7 +140,7 @@ def _segmented(dataset: Dataset, out: Path, rng: np.random.Generator, skill: flo
     for name in names:
         mask = read_mask(dataset.labels[name], len(classes))
         shift = int(rng.integers(0, 2 + 30 * (1 - skill)))
-        write_mask(out / "masks" / f"{name}.png", np.roll(mask, shift, axis=1), MSRS_PALETTE)
+        write_mask(out / "masks" / f"{name}.png", np.roll(mask, shift, axis=1), MASKS)
     truth = {name: dataset.labels[name] for name in names}
     guessed = {name: out / "masks" / f"{name}.png" for name in names}
     scores, per_image = evaluate(truth, guessed, classes)

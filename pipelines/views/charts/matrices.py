@@ -115,10 +115,12 @@ def _bar(ranks: Sequence[float], row: int, unit: float, places: int) -> list[dic
     parts: list[dict[str, object]] = []
     left = 0.0
     for place in range(1, places + 1):
-        wide = unit * sum(int(rank) == place for rank in ranks)
-        if wide:
+        metrics = sum(int(rank) == place for rank in ranks)
+        wide = unit * metrics
+        if metrics:
             part = _cell(1 - (place - 1) / max(places - 1, 1), left, CELL * row, wide - 1, CELL - 3)
-            parts.append({**part, "number": str(place) if wide >= LEGIBLE else ""})
+            number = str(place) if wide >= LEGIBLE else ""
+            parts.append({**part, "number": number, "place": place, "metrics": metrics})
             left += wide
     return parts
 

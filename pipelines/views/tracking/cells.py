@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipelines.execution.usage import COLUMNS, read_samples
@@ -18,13 +19,16 @@ from pipelines.specs.experiment import ExperimentSpec
 from pipelines.store.stage import Manifest, Stage
 from pipelines.store.store import Store
 from pipelines.tasks.score_files import SCORES
+from pipelines.views.stage_charts import stage_charts
 from pipelines.views.tracking.metrics import HISTORIES, curve, metric_name, scores, thinned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Metric
 
-FILES = ("samples.png", "samples", "precision_recall.png", "confusion.png", SCORES, "manifest.json")
+    from pipelines.views.charts.theme import Chart
+
+FILES = ("samples.png", "samples", SCORES, "manifest.json")
 VALUE_LENGTH, BATCH = 500, 1000
 """What MLflow takes in a parameter, and at once."""
 
@@ -167,7 +171,10 @@ class CellRun:
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """Yield pictures, histories and manifests with the folder that they are shown in."""
+        title = f"{self.cell.method.row}, seed {self.cell.seed}"
         for stage in self._manifests:
+            for chart in stage_charts(stage, self._store, title):
+                yield stage.kind.name, chart
             folder = self._store.directory(stage)
             history = HISTORIES.get(stage.kind.name)
             for name in (*FILES, *([history] if history else [])):
@@ -201,6 +208,16 @@ class CellRun:
         tags = {**self.tags, **marks}
         client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
         client.set_terminated(run, "FINISHED", self.ended)
+
+
+def log_chart(client: MlflowClient, run: str, chart: Chart, file: str) -> None:
+    """Write a chart as PNG among a run's files, under ``folder/name.png``."""
+    from pipelines.views.charts.theme import png
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder, Path(file).name)
+        path.write_bytes(png(chart))
+        client.log_artifact(run, str(path), str(Path(file).parent))
 
 
 def milliseconds(moment: str) -> int:

@@ -9,7 +9,8 @@ from pipelines.results.robustness import robustness_tables
 from pipelines.store.digests import digest
 from pipelines.store.store import Store
 from pipelines.views.formats import Format, render
-from pipelines.views.robustness_picture import figures
+from pipelines.views.robustness import robustness_charts
+from pipelines.views.tracking.cells import log_chart
 from pipelines.views.tracking.server import missing
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def log_robustness(plan: Plan, store: Store, tracker: Tracker, again: bool = Fal
     for table in robustness_tables(plan, store):
         for form in FORMS:
             client.log_text(run, render(table, form), f"tables/{table.name}.{form}")
-    for name, drawn in figures(plan, store):
-        client.log_figure(run, drawn, f"tables/{name}.png")
+    for name, chart in robustness_charts(plan, store):
+        log_chart(client, run, chart, f"tables/{name}.png")
     if all(store.manifest(cell.result) for cell in plan.perturbed):
         note.parent.mkdir(exist_ok=True)
         note.write_text(uri, encoding="utf-8")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 IDENTITY, VIEW_TAG = "fuse_then.id", "fuse_then.view"
-VIEW = "3"
+VIEW = "4"
 """Raise it when runs show more than before: finished ones are then filled again."""
 SQLITE = "sqlite:///"
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"

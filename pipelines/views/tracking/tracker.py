@@ -24,8 +24,8 @@ from pipelines.store.digests import digest
 from pipelines.store.provenance import provenance
 from pipelines.store.store import Store
 from pipelines.views.formats import render
-from pipelines.views.ranks import rank_figure
-from pipelines.views.tracking.cells import CellRun
+from pipelines.views.ranks import rank_chart
+from pipelines.views.tracking.cells import CellRun, log_chart
 from pipelines.views.tracking.metrics import metric_name
 from pipelines.views.tracking.models import Registry
 from pipelines.views.tracking.robustness import log_robustness
@@ -96,8 +96,8 @@ class Tracker:
             for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json")):
                 name = f"tables/{table.name}.{suffix}"
                 client.log_text(self._parent, render(table, form), name)  # type: ignore[arg-type]
-            if (figure := rank_figure(table)) is not None:
-                client.log_figure(self._parent, figure, f"tables/{table.name}-ranks.png")
+            if (chart := rank_chart(table)) is not None:
+                log_chart(client, self._parent, chart, f"tables/{table.name}-ranks.png")
             for row in table.rows:
                 self._log_row(table, row, known, ended)
         spec = self._plan.experiment

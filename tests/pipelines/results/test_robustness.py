@@ -43,8 +43,10 @@ from pipelines.store.stage import Stage, load_body
 from pipelines.store.store import Store
 from pipelines.tasks.fusion import _perturbed
 from pipelines.tasks.kinds import KINDS
+from pipelines.views.charts.robustness import panel, picture
+from pipelines.views.charts.theme import looks
 from pipelines.views.formats import render
-from pipelines.views.robustness_picture import figure, write_robustness
+from pipelines.views.robustness import robustness_charts, write_robustness
 from pipelines.views.tracking.robustness import log_robustness
 from pipelines.views.tracking.tracker import Tracker
 
@@ -398,8 +400,9 @@ def test_what_is_not_finished_leaves_a_gap(made: Plan, store: Store) -> None:
     (table,) = robustness_tables(made, store)
     text = render(table, "text")
     assert "visible (1 of 2 seeds)" in text
-    drawn = figure(curves(made, store), "detection")
-    assert np.asarray(drawn.axes[0].lines[0].get_xydata())[:, 0].tolist() == [0.0, 4.0]
+    drawn = panel("shift", curves(made, store), LOOKS)
+    known = [row["place"] for row in marks(drawn, "visible") if row["score"] is not None]
+    assert known == [0.0, 4.0]
 
 
 def test_nothing_finished_is_dots_and_an_undefined_score_is_a_dash(
@@ -412,28 +415,44 @@ def test_nothing_finished_is_dots_and_an_undefined_score_is_a_dash(
     assert curves(made, store)[0].n == (0, 0, 0)
 
 
+LOOKS = looks([("visible", "visible"), ("average", "average")])
+
+
+def marks(chart: Any, method: str) -> list[dict[str, Any]]:
+    """Return what a chart draws of a method's scores."""
+    rows = (row for part in chart.to_dict()["datasets"].values() for row in part)
+    return [row for row in rows if row.get("method") == method and "score" in row]
+
+
 def test_the_picture_has_a_panel_per_kind_and_a_line_per_method(
     finished: Plan, store: Store
 ) -> None:
-    drawn = figure(curves(finished, store), "detection", "the title")
-    assert [axes.get_title() for axes in drawn.axes] == [
-        *("shift of infrared", "noise on infrared", "loss of an image")
-    ]
-    shift, _, lost = drawn.axes
-    lines = {line.get_label(): line for line in shift.lines}
-    assert set(lines) == {"visible", "average"}
-    points = np.asarray(lines["average"].get_xydata())
-    assert points == pytest.approx(np.array([[0.0, 61.0], [2.0, 46.0], [4.0, 31.0]]))
-    assert (lines["visible"].get_linestyle(), lines["average"].get_linestyle()) == ("--", "-")
-    assert {line.get_linestyle() for line in lost.lines} == {"None"}
-    assert len(shift.collections) == 2  # the bands
-    band = np.asarray(shift.collections[1].get_paths()[0].vertices)
-    assert band[:, 1].max() == pytest.approx(61.0 + 2**0.5, abs=0.01)
-    assert [text.get_text() for text in lost.get_xticklabels()] == [
-        *("clean", "no infrared", "no visible")
-    ]
-    assert shift.get_ylim()[0] == 0
-    assert shift.get_ylabel() == "mAP50 in percent"
+    found = curves(finished, store)
+    drawn = picture(found, LOOKS, "the title").to_dict()
+    assert drawn["title"]["text"] == "the title"
+    panels = drawn["vconcat"][0]["concat"]
+    titles = [panel["layer"][-2]["encoding"]["text"]["value"] for panel in panels]
+    assert titles == ["Shift of infrared", "Noise on infrared", "Loss of an image"]
+    shift, lost = panel("shift", found, LOOKS), panel("lost", found, LOOKS)
+    assert {row["method"] for name in LOOKS for row in marks(shift, name)} == set(LOOKS)
+    points = {row["place"]: row["score"] for row in marks(shift, "average")}
+    assert points == pytest.approx({0.0: 61.0, 2.0: 46.0, 4.0: 31.0})
+    assert (marks(shift, "visible")[0]["dash"], marks(shift, "average")[0]["dash"]) == ([7, 3], [])
+    first = marks(shift, "average")[0]
+    assert (first["low"], first["high"]) == pytest.approx((61.0 - 2**0.5, 61.0 + 2**0.5))
+    kinds = [[layer["mark"]["type"] for layer in one["layer"]] for one in panels]
+    assert kinds[0][:3] == kinds[1][:3] == ["line", "rule", "point"]
+    assert "line" not in kinds[2]
+    axis = lost.to_dict()["layer"][0]["encoding"]["x"]["axis"]["labelExpr"]
+    assert axis.startswith('["clean", "no infrared", "no visible"]')
+    assert panels[0]["layer"][0]["encoding"]["y"]["scale"]["domain"][0] == 0
+
+
+def test_the_picture_of_a_plan_says_whose_score_it_is(finished: Plan, store: Store) -> None:
+    ((name, chart),) = robustness_charts(finished, store)
+    assert name == "detection-robustness"
+    title = "tiny: detection on disturbed pairs, mAP50 in percent"
+    assert chart.to_dict()["title"]["text"] == title  # type: ignore[attr-defined]
 
 
 def test_pictures_and_tables_are_written_if_there_are_any(

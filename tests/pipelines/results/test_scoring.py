@@ -35,7 +35,7 @@ from pipelines.store.store import Store
 from pipelines.tasks.quality import fused_images, score_images, summary
 from pipelines.tasks.score_files import read_scores
 from pipelines.views.pictures import gather_pictures, write_sheets
-from pipelines.views.ranks import rank_figure, write_ranks
+from pipelines.views.ranks import rank_chart, write_ranks
 
 Write = Callable[..., Path]
 SIZES = [(64, 48), (48, 64), (64, 48), (48, 64), (64, 48)]
@@ -436,10 +436,12 @@ def test_ranks_are_drawn_and_written(
     assert means == pytest.approx(shown)
     assert list(means.values()) == sorted(means.values())
     assert sum(means.values()) == pytest.approx(6)
-    figure = rank_figure(table)
-    assert figure is not None
-    (axes,) = figure.axes
-    assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(3 * 2)
+    chart = rank_chart(table)
+    assert chart is not None
+    rows = [row for part in chart.to_dict()["datasets"].values() for row in part]
+    parts = [row for row in rows if "metrics" in row]
+    assert sum(part["metrics"] for part in parts) == 3 * 2
+    assert sum(part["x"] == 0 for part in parts) == 3  # a bar a method
 
 
 def test_another_convention_is_another_result(

@@ -276,9 +276,10 @@ def test_ranks_are_ordered_by_their_mean() -> None:
 
 def test_bars_of_ranks_count_metrics_by_place() -> None:
     chart = rank_bars({"average": (1.0, 1.0, 2.5), EVIL: (2.0, 2.0, 1.0)}, "scores")
-    parts = [(r["number"], round(r["x2"] - r["x"] + 1)) for r in rows(chart) if "share" in r]
-    third = parts[1][1]
-    assert parts == [("1", 2 * third), ("2", third), ("1", third), ("2", 2 * third)]
+    parts = [(r["place"], r["metrics"], r["number"]) for r in rows(chart) if "metrics" in r]
+    assert parts == [(1, 2, "1"), (2, 1, "2"), (1, 1, "1"), (2, 2, "2")]
+    wide = [r["x2"] - r["x"] + 1 for r in rows(chart) if "metrics" in r]
+    assert wide == pytest.approx([2 * wide[1], wide[1], wide[1], 2 * wide[1]])
     assert [r["mean"] for r in rows(chart) if "mean" in r] == ["1.50", "1.67"]
 
 

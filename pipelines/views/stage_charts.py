@@ -1,0 +1,87 @@
+"""What a test stage found, drawn from the files that it left: for MLflow and the folder of results.
+
+A chart is drawn once and kept in the store's ``charts``; the next view takes it from there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+from detection.ap import PrecisionRecall, precision_recall
+from fusion.files import write_atomically
+from pipelines.store.stage import Stage
+from pipelines.store.store import Store
+
+if TYPE_CHECKING:
+    from pipelines.views.charts.theme import Chart
+
+LOOK = 1
+"""The version of these charts' look: under a new one all are drawn again."""
+
+
+def stage_charts(stage: Stage, store: Store, title: str) -> list[Path]:
+    """Return the pictures of a finished stage, of most stages none; `title` says of what.
+
+    What the store no longer holds, readably, is left out.
+    """
+    folder = store.directory(stage)
+    drawn = []
+    for name, (file, draw) in CHARTS.items():
+        if not (folder / file).is_file():
+            continue
+        path = store.root / "charts" / f"{stage.key}-{LOOK}" / name
+        if not path.is_file() or path.stat().st_mtime < (folder / file).stat().st_mtime:
+            try:
+                chart = draw(folder, stage.inputs["index"].local["dataset"]["classes"], title)
+            except (OSError, ValueError, KeyError, BadZipFile):
+                continue
+            _write(chart, path)
+        drawn.append(path)
+    return drawn
+
+
+def _write(chart: Chart, path: Path) -> None:
+    from pipelines.views.charts.theme import png
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, png(chart))
+
+
+def kept_curves(folder: Path, classes: list[str]) -> PrecisionRecall:
+    """Return the curves of a finished detection; computed where an older version kept none."""
+    kept = folder / "curves.json"
+    if kept.is_file():
+        found = _json(kept)
+        lines = {name: tuple(line) for name, line in found["precision"].items()}
+        return PrecisionRecall(tuple(found["recall"]), lines)
+    ground_truth, found = (_json(folder / f"{n}.json") for n in ("ground_truth", "predictions"))
+    return precision_recall(ground_truth, found, classes)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _precision_recall(folder: Path, classes: list[str], title: str) -> Chart:
+    from pipelines.views.charts.curves import class_precision_recall
+
+    return class_precision_recall(kept_curves(folder, classes), title)
+
+
+def _confusion(folder: Path, classes: list[str], title: str) -> Chart:
+    import numpy as np
+
+    from pipelines.views.charts.matrices import confusion_matrix
+
+    with np.load(folder / "confusion.npz", allow_pickle=False) as stored:
+        return confusion_matrix(title, stored["confusion"].sum(axis=0), classes)
+
+
+CHARTS = {
+    "precision_recall.png": ("predictions.json", _precision_recall),
+    "confusion.png": ("confusion.npz", _confusion),
+}
+"""By picture: the file of a stage that it is drawn of, and how."""
