@@ -1,0 +1,1 @@
+"""Layers that serve any network; what only one is made of lies in ``fusion.networks``."""

@@ -1,0 +1,1 @@
+"""Looking at what methods do: sheets of images, maps of redundancy, costs."""

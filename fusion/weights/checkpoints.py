@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from fusion.errors import InputError
 from fusion.method import FusionMethod
@@ -74,16 +74,15 @@ def read_checkpoint(path: Path, kind: type[FusionMethod] = FusionMethod) -> Chec
     return Checkpoint(path, state, content["method"], content["params"], content["extra"])
 
 
-def load_into(module: nn.Module, checkpoint: Checkpoint, method_name: str) -> None:
-    """Load all weights of `checkpoint` into `module`, key by key.
+def load_into(method: FusionMethod, checkpoint: Checkpoint, name: str) -> None:
+    """Load all weights of `checkpoint` into `method`, called `name`, key by key.
 
-    Only keys that match the module's `optional` may be missing; they keep their value. Raises
+    Only keys that match the method's `optional` may be missing; they keep their value. Raises
     InputError naming up to three keys that are missing, unexpected or of another shape.
     """
-    want, have = module.state_dict(), checkpoint.state_dict
-    optional = getattr(module, "optional", ())
+    want, have = method.state_dict(), checkpoint.state_dict
     problems = {
-        "missing": sorted(k for k in want.keys() - have.keys() if not matches(k, optional)),
+        "missing": sorted(k for k in want.keys() - have.keys() if not matches(k, method.optional)),
         "unexpected": sorted(have.keys() - want.keys()),
         "of another shape": [
             f"{k} {tuple(have[k].shape)} instead of {tuple(want[k].shape)}"
@@ -94,14 +93,14 @@ def load_into(module: nn.Module, checkpoint: Checkpoint, method_name: str) -> No
     told = [f"{len(v)} {k} ({', '.join(v[:3])})" for k, v in problems.items() if v]
     if told:
         raise InputError(
-            f'{checkpoint.path} does not fit the method "{method_name}": weights are '
-            f"{'; '.join(told)}; give {_what_to_give(module)}."
+            f'{checkpoint.path} does not fit the method "{name}": weights are '
+            f"{'; '.join(told)}; give {_what_to_give(method)}."
         )
-    module.load_state_dict(have, strict=False)
+    method.load_state_dict(have, strict=False)
 
 
-def _what_to_give(module: nn.Module) -> str:
-    files = [name for name in getattr(module, "nested", {}) if Path(name).suffix]
+def _what_to_give(method: FusionMethod) -> str:
+    files = [name for name in method.nested if Path(name).suffix]
     if files:
         return f"the folder that holds {' and '.join(files)}"
     return "the parameters (or preset) that it was trained with"

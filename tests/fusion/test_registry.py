@@ -13,6 +13,7 @@ from torch import nn
 
 from fusion import build_method, cards, load_method, method_class, registry
 from fusion.errors import InputError
+from fusion.method import FusionMethod
 from fusion.method_card import read_card
 from fusion.weights.checkpoints import Checkpoint, load_into, read_checkpoint, save_checkpoint
 
@@ -305,10 +306,17 @@ def test_unusable_weights(tmp_path: Path, content: object, said: str) -> None:
         read_checkpoint(tmp_path / "w.pt")
 
 
+class Line(FusionMethod):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2, 3))
+        self.bias = nn.Parameter(torch.zeros(2))
+
+
 def test_loading_is_strict_and_names_three_keys() -> None:
     state = {"weight": torch.ones(2, 2), **{f"extra{i}": torch.ones(1) for i in range(5)}}
     with pytest.raises(InputError) as caught:
-        load_into(nn.Linear(3, 2), Checkpoint(Path("w.pt"), state), "plug")
+        load_into(Line(), Checkpoint(Path("w.pt"), state), "plug")
     said = str(caught.value)
     assert 'w.pt does not fit the method "plug"' in said
     assert "1 missing (bias)" in said
