@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from fusion.files import write_atomically
 from pipelines.execution.progress import Screen
 from pipelines.planning.plan import Plan
 from pipelines.results.agreement import Evidence, agreements, gather
@@ -60,7 +61,7 @@ def write_report(
         evidence = gather(plan, store, TASKS)
     with screen.step("reading results and drawing") as progress:
         text = page(collect(plan, store, evidence, agreements(evidence), words, progress))
-    path.write_text(text, encoding="utf-8")
+    write_atomically(path, text)
     return path
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from pipelines.results.values import Row, Table, Value
-from pipelines.views.formats import RENDERERS, render, text
+from pipelines.views.formats import RENDERERS, plain_csv, plain_latex, render, text
 
 CODES = ("\033[1m", "\033[4m", "\033[0m")
 
@@ -89,3 +89,12 @@ def test_a_wide_table_is_neither_cut_nor_folded(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("form", [form for form in RENDERERS if form != "text"])
 def test_files_have_no_terminal_codes(form: str, table: Table) -> None:
     assert "\033" not in render(table, form)  # type: ignore[arg-type]
+
+
+def test_plain_lines_are_quoted_and_escaped() -> None:
+    head, lines = ("task", "score, in %"), [("detection", "mAP50 60.0"), ("a_b", 'say "x"')]
+    assert plain_csv(head, lines) == ('task,"score, in %"\ndetection,mAP50 60.0\na_b,"say ""x"""\n')
+    assert plain_latex(head, lines).splitlines() == [
+        *(r"\begin{tabular}{ll}", r"\hline", r"task & score, in \% \\ \hline"),
+        *(r"detection & mAP50 60.0 \\", r'a\_b & say "x" \\', r"\hline", r"\end{tabular}"),
+    ]
