@@ -142,11 +142,15 @@ def main(
 
 def _run(words: list[str], flows: Callable[[], AbstractContextManager[Any]] | None) -> int:
     command, bound, unparsed = app.parse_args(words)
-    given = {"flows": flows} if flows is not None and "flows" in unparsed else {}
-    code = command(*bound.args, **bound.kwargs, **given)
-    if code is None:  # help, version, completion; help unasked for means that a command is missing
-        return 2 if command == app.help_print and not {"-h", "--help"} & set(words) else 0
-    return int(code)
+    console = bound.arguments.get("console")
+    if console is None:
+        given = {"flows": flows} if flows is not None and "flows" in unparsed else {}
+        return int(command(*bound.args, **bound.kwargs, **given) or 0)
+    with console.capture() as page:  # as rich would end with 1 where the reader is gone
+        command(*bound.args, **bound.kwargs)
+    print("\n".join(line.rstrip() for line in page.get().splitlines()))
+    # Help that nobody asked for means that a command is missing.
+    return 2 if command == app.help_print and not {"-h", "--help"} & set(words) else 0
 
 
 def _usage(error: CycloptsError) -> str:

@@ -107,7 +107,10 @@ def _print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[st
         table.add_column(heading, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False, soft_wrap=True).print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    with console.capture() as text:  # as rich would end with 1 where the reader is gone
+        console.print(table)
+    print(text.get(), end="")
 
 
 def _write_costs(path: Path, rows: Sequence[Profile], settings: ProfileSettings) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -568,10 +569,22 @@ def test_changes_add_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert bound.arguments["options"].overrides == {"detection.epochs": 2, "seeds": [0, 1]}
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    command = f"{sys.executable} -m pipelines.cli.app methods --json | head -c 10"
+@pytest.mark.parametrize("words", ["methods --json", "methods", "--help", "weights list"])
+def test_a_reader_that_has_seen_enough_is_no_error(words: str) -> None:
+    command = f"{sys.executable} -m pipelines.cli.app {words} | head -c 10"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
     )
     assert done.returncode in (0, 141)
     assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["methods", "--help", "weights list"])
+def test_a_reader_that_reads_nothing_is_no_error(words: str) -> None:
+    command = [sys.executable, "-m", "pipelines.cli.app", *words.split()]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
