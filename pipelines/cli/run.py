@@ -40,33 +40,21 @@ AS_WRITTEN, NO_FOLDERS = WorkOptions(), FolderOptions()
 
 
 def compare(
-    experiment: Experiment,
-    /,
-    *,
-    options: WorkOptions = AS_WRITTEN,
-    flows: Flows = prefect_flows,
+    experiment: Experiment, /, *, options: WorkOptions = AS_WRITTEN, flows: Flows = prefect_flows
 ) -> int:
     """Fuse, detect, segment and score: all tables of an experiment."""
     return _run("compare", None, experiment, options, flows)
 
 
 def detect(
-    experiment: Experiment,
-    /,
-    *,
-    options: WorkOptions = AS_WRITTEN,
-    flows: Flows = prefect_flows,
+    experiment: Experiment, /, *, options: WorkOptions = AS_WRITTEN, flows: Flows = prefect_flows
 ) -> int:
     """Train a detector on each method's images: AP per class."""
     return _run("fuse_then_detect", "detection", experiment, options, flows)
 
 
 def segment(
-    experiment: Experiment,
-    /,
-    *,
-    options: WorkOptions = AS_WRITTEN,
-    flows: Flows = prefect_flows,
+    experiment: Experiment, /, *, options: WorkOptions = AS_WRITTEN, flows: Flows = prefect_flows
 ) -> int:
     """Train a segmenter on each method's images: IoU per class."""
     return _run("fuse_then_segment", "segmentation", experiment, options, flows)
@@ -88,11 +76,7 @@ def score(
 
 
 def train_fusion(
-    experiment: Experiment,
-    /,
-    *,
-    options: WorkOptions = AS_WRITTEN,
-    flows: Flows = prefect_flows,
+    experiment: Experiment, /, *, options: WorkOptions = AS_WRITTEN, flows: Flows = prefect_flows
 ) -> int:
     """Train the fusion networks of an experiment, and print where their weights are."""
     from pipelines.specs.loading import load_experiment
