@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Row, interleaved, table
-from detection.ap import average_precision
+from detection.ap import evaluate
 from detection.datasets import Annotation, Box, coco_ground_truth
 
 CLASSES = ("People", "Car", "Bus", "Lamp", "Motorcycle", "Truck")
@@ -112,7 +112,7 @@ def _detection(rng: Rng, name: str, box: Box, score: float) -> dict[str, Any]:
 
 
 def _ours(ground_truth: dict[str, Any], found: Found) -> list[float]:
-    return list(average_precision(ground_truth, found, CLASSES).ap50.values())
+    return list(evaluate(ground_truth, found, CLASSES).scores.ap50.values())
 
 
 def _pycocotools(ground_truth: dict[str, Any], found: Found) -> list[float]:

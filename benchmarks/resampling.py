@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.ap import CLASSES, Found, _annotation, _detections
 from benchmarks.common import Row, table
-from detection.ap import average_precision
+from detection.ap import evaluate
 from detection.datasets import Annotation, coco_ground_truth
 from detection.resampling import ApResampler
 from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
@@ -82,7 +82,7 @@ def _repeated(truth: Truth, found: Found, counts: Counts) -> tuple[float, list[f
     again = coco_ground_truth({copy: truth[n] for n in truth for copy in copies[n]}, CLASSES)
     items = [{**item, "image": copy} for item in found for copy in copies[item["image"]]]
     start = time.process_time()
-    scores = average_precision(again, items, CLASSES)
+    scores = evaluate(again, items, CLASSES).scores
     seconds = time.process_time() - start
     return seconds, [*scores.ap50.values(), scores.map50, scores.map]
 

@@ -118,7 +118,7 @@ def point(root: Path, name: str) -> Point:
 
 
 def _detection(entries: dict[str, Any]) -> None:
-    from detection.ap import average_precision
+    from detection.ap import evaluate
     from detection.datasets import coco_ground_truth
     from pipelines.datasets.labels import boxes_of
 
@@ -134,7 +134,7 @@ def _detection(entries: dict[str, Any]) -> None:
         }
         for box in truth["annotations"]
     ]
-    scores = average_precision(truth, found, CLASSES)
+    scores = evaluate(truth, found, CLASSES).scores
     assert 0 < scores.map50 <= 1
 
 

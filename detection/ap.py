@@ -1,19 +1,28 @@
-"""Average precision as COCO defines it; the only module that knows faster_coco_eval."""
+"""Average precision as COCO defines it; the only module that knows its two engines."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detection.settings import Engine
 from fusion.errors import InputError
+from fusion.nan import mean_present, none_if_nan
+
+RECALLS: NDArray[np.float64] = np.linspace(0, 1, 101)
 
 Detection = Mapping[str, Any]
 """``{"image": name, "category_id": from 1, "bbox": [x, y, w, h] in pixels, "score": 0..1}``."""
+
+
+Precision = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -34,11 +43,11 @@ class DetectionScores:
     def to_dict(self) -> dict[str, Any]:
         """Return the scores ready for JSON: nan, which JSON lacks, becomes None."""
         return {
-            "AP50": {name: _plain(value) for name, value in self.ap50.items()},
-            "AP": {name: _plain(value) for name, value in self.ap.items()},
+            "AP50": {name: none_if_nan(value) for name, value in self.ap50.items()},
+            "AP": {name: none_if_nan(value) for name, value in self.ap.items()},
             "objects": dict(self.objects),
-            "mAP50": _plain(self.map50),
-            "mAP": _plain(self.map),
+            "mAP50": none_if_nan(self.map50),
+            "mAP": none_if_nan(self.map),
         }
 
 
@@ -50,59 +59,93 @@ class PrecisionRecall:
     precision: dict[str, tuple[float, ...]]
 
 
-def average_precision(
-    ground_truth: dict[str, Any], detections: Sequence[Detection], classes: Sequence[str]
-) -> DetectionScores:
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation of a test set says."""
+
+    scores: DetectionScores
+    curves: PrecisionRecall
+
+
+def evaluate(
+    ground_truth: dict[str, Any],
+    detections: Sequence[Detection],
+    classes: Sequence[str],
+    engine: Engine = "faster",
+) -> Evaluation:
     """Return COCO's AP of `detections`, with its usual limit of 100 boxes per image and class.
 
-    `ground_truth` is what ``coco_ground_truth`` returns; detections name their image. Raises
-    InputError when a detection names an unknown image or class, or has a number that is not
-    finite. Source: COCOeval, area "all"; to 1e-9 what pycocotools computes.
+    `ground_truth` is what ``coco_ground_truth`` returns; detections name their image. The curves
+    are COCO's interpolated precision; the mean of one is that AP50. The engines agree to 1e-12.
+    Raises InputError when a detection names an unknown image or class, or has a number that is
+    not finite. Source: COCOeval, area "all".
     """
-    precision = _precision(ground_truth, detections, classes)
+    if not ground_truth["images"]:
+        raise InputError("The ground truth has no image; give at least one annotated image.")
+    found = _as_coco(ground_truth, detections, classes)
+    precision = ENGINES[engine](ground_truth, found, len(classes))
+    return Evaluation(_scores(precision, ground_truth, classes), _curves(precision, classes))
+
+
+def _scores(
+    precision: Precision, ground_truth: Mapping[str, Any], classes: Sequence[str]
+) -> DetectionScores:
     ap50 = {name: _mean(precision[0, :, k]) for k, name in enumerate(classes)}
     ap = {name: _mean(precision[:, :, k]) for k, name in enumerate(classes)}
     objects = dict.fromkeys(classes, 0)
     for box in ground_truth["annotations"]:
         objects[classes[box["category_id"] - 1]] += 1
-    return DetectionScores(ap50, ap, objects, _mean_present(ap50), _mean_present(ap))
+    map50, mean = (float(mean_present([*of.values()])) for of in (ap50, ap))
+    return DetectionScores(ap50, ap, objects, map50, mean)
 
 
-def precision_recall(
-    ground_truth: dict[str, Any], detections: Sequence[Detection], classes: Sequence[str]
-) -> PrecisionRecall:
-    """Return COCO's interpolated precision at 101 recalls, for IoU 0.5.
+def _curves(precision: Precision, classes: Sequence[str]) -> PrecisionRecall:
+    by_class = {name: precision[0, :, k] for k, name in enumerate(classes)}
+    shown = {n: tuple(curve.tolist()) for n, curve in by_class.items() if curve.min() > -1}
+    return PrecisionRecall(tuple(RECALLS.tolist()), shown)
 
-    Arguments and errors are those of `average_precision`; the mean of a curve is that AP50.
-    """
-    precision = _precision(ground_truth, detections, classes)[0]
-    curves = {
-        name: tuple(float(value) for value in precision[:, k])
-        for k, name in enumerate(classes)
-        if (precision[:, k] > -1).all()
-    }
-    return PrecisionRecall(tuple(float(x) for x in np.linspace(0, 1, 101)), curves)
+
+def _faster(ground_truth: dict[str, Any], found: list[dict[str, Any]], classes: int) -> Precision:
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    return _precision(COCO, COCOeval_faster, ground_truth, found, classes)
+
+
+def _pycocotools(
+    ground_truth: dict[str, Any], found: list[dict[str, Any]], classes: int
+) -> Precision:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells every step
+        return _precision(COCO, COCOeval, ground_truth, found, classes)
+
+
+ENGINES: Mapping[Engine, Callable[..., Precision]] = {
+    "faster": _faster,
+    "pycocotools": _pycocotools,
+}
 
 
 def _precision(
-    ground_truth: dict[str, Any], detections: Sequence[Detection], classes: Sequence[str]
-) -> NDArray[np.float64]:
+    coco: Any,
+    coco_eval: Any,
+    ground_truth: dict[str, Any],
+    found: list[dict[str, Any]],
+    classes: int,
+) -> Precision:
     """Return COCOeval's precision, 10 IoUs x 101 recalls x classes; -1 where a class is absent."""
-    from faster_coco_eval import COCO, COCOeval_faster
-
-    if not ground_truth["images"]:
-        raise InputError("The ground truth has no image; give at least one annotated image.")
     # COCOeval writes into the boxes it is given, and they are the caller's.
     boxes = [dict(box) for box in ground_truth["annotations"]]
     sides = []
-    for side in (boxes, _as_coco(ground_truth, detections, classes)):
-        coco = COCO()  # COCO.loadRes fails on an empty list, so both sides are built alike
-        coco.dataset = {**ground_truth, "annotations": side}
-        coco.createIndex()
-        sides.append(coco)
-    evaluation = COCOeval_faster(*sides, iouType="bbox")
+    for side in (boxes, found):
+        made = coco()  # COCO.loadRes fails on an empty list, so both sides are built alike
+        made.dataset = {**ground_truth, "annotations": side}
+        made.createIndex()
+        sides.append(made)
+    evaluation = coco_eval(*sides, iouType="bbox")
     settings = evaluation.params
-    settings.catIds = list(range(1, len(classes) + 1))
+    settings.catIds = list(range(1, classes + 1))
     # Small, medium and large objects, and 1 or 10 boxes per image, are nobody's question here.
     settings.areaRng, settings.areaRngLbl, settings.maxDets = [[0, 1e10]], ["all"], [100]
     evaluation.evaluate()
@@ -156,12 +199,3 @@ def _stranger(item: Detection, number: int, classes: int, ids: Mapping[str, int]
 def _mean(precision: NDArray[np.float64]) -> float:
     present = precision[precision > -1]
     return float(present.mean()) if present.size else math.nan
-
-
-def _mean_present(values: Mapping[str, float]) -> float:
-    present = [value for value in values.values() if not math.isnan(value)]
-    return float(np.mean(present)) if present else math.nan
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value

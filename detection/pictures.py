@@ -11,6 +11,7 @@ from PIL import ImageDraw, ImageFont
 
 from detection.ap import Detection
 from detection.datasets import Box
+from detection.matching import match
 from fusion.pairs import Image
 from fusion.palette import FALSE_ALARM, FOUND, HIT, MISSED
 
@@ -65,33 +66,6 @@ def draw_detections(
         _draw(pen, (x, y, x + width, y + height), zoom, HITS if hit is not None else ALARMS, words)
     _draw_key(pen)
     return np.asarray(picture, dtype=np.uint8)
-
-
-def match(ground_truth: Sequence[Box], detections: Sequence[Detection]) -> list[int | None]:
-    """Return, per detection (surest first), the index of the object it hits, or None.
-
-    Greedy as in COCO's evaluation: same class, IoU >= 0.5, each object taken once.
-    """
-    taken: list[int | None] = []
-    for item in detections:
-        free = [
-            (overlap(box, item), index)
-            for index, box in enumerate(ground_truth)
-            if index not in taken and box.label + 1 == item["category_id"]
-        ]
-        best, index = max(free, default=(0.0, 0))
-        taken.append(index if best >= 0.5 else None)
-    return taken
-
-
-def overlap(box: Box, detection: Detection) -> float:
-    """Return the intersection over union, in [0, 1], of an object and a detection."""
-    x, y, width, height = detection["bbox"]
-    across = min(box.x2, x + width) - max(box.x1, x)
-    down = min(box.y2, y + height) - max(box.y1, y)
-    common = max(across, 0.0) * max(down, 0.0)
-    union = (box.x2 - box.x1) * (box.y2 - box.y1) + width * height - common
-    return float(common / union) if union > 0 else 0.0
 
 
 def _enlarged(image: Image, zoom: float) -> Pillow.Image:

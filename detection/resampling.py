@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.ap import Detection
+from detection.ap import RECALLS, Detection
 from detection.matching import IOUS, Ranking, rankings
+from fusion.nan import mean_present
 
-RECALLS: NDArray[np.float64] = np.linspace(0, 1, 101)
 CHUNK = 1 << 18
 """Numbers in one work array: few enough for a processor's cache."""
 
@@ -32,18 +32,18 @@ class ResampledAp:
     @property
     def map50(self) -> Floats:
         """float64[resamples], the mean of `ap50` over the classes present; nan when none is."""
-        return _mean_present(self.ap50)
+        return mean_present(self.ap50)
 
     @property
     def map(self) -> Floats:
         """float64[resamples], the mean of `ap` over the classes present; nan when none is."""
-        return _mean_present(self.ap)
+        return mean_present(self.ap)
 
 
 class ApResampler:
     """Detections matched once, from which the AP of any resample of the images follows.
 
-    It equals `average_precision` on a data set that holds each image as often as it was drawn,
+    It equals `evaluate` on a data set that holds each image as often as it was drawn,
     the copies side by side. Why that needs no second matching, with COCO's AP as the mean over 101
     recalls of the envelope, the highest precision at that recall or above:
 
@@ -66,7 +66,7 @@ class ApResampler:
         detections: Sequence[Detection],
         classes: Sequence[str],
     ) -> None:
-        """Match; the arguments are those of `average_precision`, which checks them."""
+        """Match; the arguments are those of `evaluate`, which checks them."""
         self._classes = rankings(ground_truth, detections, classes)
 
     def resample(self, counts: Counts) -> ResampledAp:
@@ -134,11 +134,3 @@ def _recalls_reached(objects: NDArray[np.int64]) -> NDArray[np.uint8]:
     hundredths = (100 * recall + 1e-9).astype(np.uint8)
     reached: NDArray[np.uint8] = hundredths + (RECALLS[hundredths] <= recall).astype(np.uint8)
     return reached
-
-
-def _mean_present(values: Floats) -> Floats:
-    present = ~np.isnan(values)
-    total = np.where(present, values, 0).sum(axis=1)
-    number = present.sum(axis=1)
-    mean: Floats = np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0)
-    return mean

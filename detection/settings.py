@@ -13,6 +13,9 @@ Model = Literal["yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x"]
 MODELS: tuple[Model, ...] = get_args(Model)
 STRIDE = 32
 
+Engine = Literal["faster", "pycocotools"]
+"""What computes AP: the fast one, or the reference."""
+
 
 class DetectorSettings(Settings):
     """How a detector is trained; what is not named here is ultralytics' default.

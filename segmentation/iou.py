@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.errors import InputError
+from fusion.nan import mean_present, none_if_nan
 from segmentation.datasets import read_mask
 
 Confusion = NDArray[np.int64]
@@ -34,9 +34,9 @@ class SegmentationScores:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with None where a score is nan."""
         return {
-            "iou": {name: _plain(value) for name, value in self.iou.items()},
-            "miou": _plain(self.miou),
-            "miou_foreground": _plain(self.miou_foreground),
+            "iou": {name: none_if_nan(value) for name, value in self.iou.items()},
+            "miou": none_if_nan(self.miou),
+            "miou_foreground": none_if_nan(self.miou_foreground),
             "confusion": self.confusion.tolist(),
         }
 
@@ -73,8 +73,8 @@ def scores(confusion: Confusion, names: Sequence[str]) -> SegmentationScores:
     values = class_iou(confusion)
     return SegmentationScores(
         iou=dict(zip(names, values.tolist(), strict=True)),
-        miou=_mean_present(values),
-        miou_foreground=_mean_present(values[1:]),
+        miou=float(mean_present(values)),
+        miou_foreground=float(mean_present(values[1:])),
         confusion=confusion,
     )
 
@@ -123,12 +123,3 @@ def _check_names(masks: Mapping[str, Path], predictions: Mapping[str, Path]) -> 
             f'"{surplus[0]}" has a prediction but no mask ({len(surplus)} such in all); '
             f"add the mask or leave the image out."
         )
-
-
-def _mean_present(values: NDArray[np.float64]) -> float:
-    present = values[~np.isnan(values)]
-    return float(present.mean()) if present.size else math.nan
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.nan import mean_present
 from segmentation.iou import class_iou
 
 Floats = NDArray[np.float64]
@@ -22,12 +23,12 @@ class ResampledIou:
     @property
     def miou(self) -> Floats:
         """float64[resamples], the mean over the classes present, background (class 0) too."""
-        return _mean_present(self.iou)
+        return mean_present(self.iou)
 
     @property
     def miou_foreground(self) -> Floats:
         """The same without background; nan where no other class is present."""
-        return _mean_present(self.iou[:, 1:])
+        return mean_present(self.iou[:, 1:])
 
 
 def resampled_iou(confusion: NDArray[np.int64], counts: NDArray[Any]) -> ResampledIou:
@@ -42,11 +43,3 @@ def resampled_iou(confusion: NDArray[np.int64], counts: NDArray[Any]) -> Resampl
     flat = confusion.reshape(images, classes * classes).astype(np.float64)
     summed = (counts.astype(np.float64) @ flat).astype(np.int64)
     return ResampledIou(class_iou(summed.reshape(-1, classes, classes)))
-
-
-def _mean_present(values: Floats) -> Floats:
-    present = ~np.isnan(values)
-    total = np.where(present, values, 0).sum(axis=1)
-    number = present.sum(axis=1)
-    mean: Floats = np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0)
-    return mean

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from detection.settings import DetectorSettings
+from detection.settings import DetectorSettings, Engine
 from pipelines.specs.base import LocalPath, Spec
 from pipelines.specs.dataset import DatasetSpec
 from segmentation.settings import SegmenterSettings
@@ -21,6 +21,7 @@ class DetectionSpec(DetectorSettings):
     """The detector that is retrained on each method's images, and its budget."""
 
     dataset: DatasetSpec
+    engine: Engine = "faster"
     initial_checkpoint: LocalPath | None = None
 
 

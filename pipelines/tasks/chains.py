@@ -49,8 +49,8 @@ def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:
     return stage_of("check_method", facts, local=local)
 
 
-HASHED_APART = ("dataset", "initial_checkpoint", "encoder_checkpoint", "seed")
-"""Of files the bytes count and not where they lie, of a seed what is derived from it."""
+HASHED_APART = ("dataset", "initial_checkpoint", "encoder_checkpoint", "seed", "engine")
+"""Of files the bytes count and not where they lie, of a seed what is derived; `engine` tests."""
 NOT_HASHED = {
     "by_part": "asks for other tables of the same scores",
     "checkpoint_every": "an interrupted training ends with the weights of an uninterrupted one",
@@ -86,7 +86,10 @@ def detector_chain(
     where = {**local_of(dataset), **(start[1] if start else {})}
     training = stage_of("train_detector", facts, inputs, where)
     testing = {"detector": training, **inputs}
-    final = stage_of("detect", {"image_size": spec.image_size}, testing, local_of(dataset))
+    seen = {"image_size": spec.image_size}
+    # The engines agree: only who asks for the slow one gets a result of his own.
+    engine = {} if spec.engine == "faster" else {"engine": spec.engine}
+    final = stage_of("detect", {**seen, **engine}, testing, local_of(dataset))
     return check, (training, final)
 
 

@@ -53,7 +53,7 @@ def detect(job: Job) -> Metrics:
     """Predict on the test split and compute AP per class; keep the predictions and their curves."""
     from dataclasses import asdict
 
-    from detection.ap import average_precision, precision_recall
+    from detection.ap import evaluate
     from detection.datasets import coco_ground_truth
     from detection.yolo.prediction import predict
     from pipelines.datasets.labels import boxes_of
@@ -74,11 +74,11 @@ def detect(job: Job) -> Metrics:
     truth = boxes_of({name: entries[name] for name in names})
     ground_truth = coco_ground_truth(truth, classes)
     (job.out / "ground_truth.json").write_text(json.dumps(ground_truth), encoding="utf-8")
-    scores = average_precision(ground_truth, found, classes)
-    curves = asdict(precision_recall(ground_truth, found, classes))
-    (job.out / "curves.json").write_text(json.dumps(curves), encoding="utf-8")
+    evaluation = evaluate(ground_truth, found, classes, job.spec.get("engine", "faster"))
+    curves = json.dumps(asdict(evaluation.curves))
+    (job.out / "curves.json").write_text(curves, encoding="utf-8")
     _picture_detections(job, truth, found, classes)
-    return scores.to_dict()
+    return evaluation.scores.to_dict()
 
 
 def _picture_detections(job: Job, truth: Mapping[str, Any], found: list[Any], classes: Any) -> None:

@@ -6,11 +6,12 @@ A chart is drawn once and kept in the store's ``charts``; the next view takes it
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
-from detection.ap import PrecisionRecall, precision_recall
+from detection.ap import PrecisionRecall, evaluate
 from fusion.files import write_atomically
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
@@ -50,7 +51,7 @@ def _write(chart: Chart, path: Path) -> None:
     write_atomically(path, png(chart))
 
 
-def kept_curves(folder: Path, classes: list[str]) -> PrecisionRecall:
+def kept_curves(folder: Path, classes: Sequence[str]) -> PrecisionRecall:
     """Return the curves of a finished detection; computed where an older version kept none."""
     kept = folder / "curves.json"
     if kept.is_file():
@@ -58,7 +59,7 @@ def kept_curves(folder: Path, classes: list[str]) -> PrecisionRecall:
         lines = {name: tuple(line) for name, line in found["precision"].items()}
         return PrecisionRecall(tuple(found["recall"]), lines)
     ground_truth, found = (_json(folder / f"{n}.json") for n in ("ground_truth", "predictions"))
-    return precision_recall(ground_truth, found, classes)
+    return evaluate(ground_truth, found, classes).curves
 
 
 def _json(path: Path) -> Any:

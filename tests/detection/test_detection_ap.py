@@ -1,15 +1,16 @@
 import copy
 import json
 import math
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from detection.ap import _precision as precision_array
-from detection.ap import average_precision, precision_recall
+from detection.ap import ENGINES, evaluate
 from detection.datasets import Annotation, Box, coco_ground_truth
-from detection.pictures import draw_detections, match, overlap
+from detection.matching import boxes_found, match, rankings
+from detection.pictures import draw_detections
 from fusion.errors import InputError
 from fusion.palette import FALSE_ALARM, HIT, MISSED, rgb
 
@@ -29,7 +30,7 @@ TWO = (Box(0, 10, 10, 50, 50), Box(0, 100, 100, 140, 140))
 
 def test_perfect_detections_and_absent_classes():
     found = [detection(0, [10, 10, 40, 40], 0.9), detection(0, [100, 100, 40, 40], 0.8)]
-    scores = average_precision(truth(*TWO), found, CLASSES)
+    scores = evaluate(truth(*TWO), found, CLASSES).scores
     assert scores.ap50["person"] == scores.ap["person"] == pytest.approx(1)
     assert math.isnan(scores.ap50["bicycle"])
     assert math.isnan(scores.ap["car"])
@@ -38,7 +39,7 @@ def test_perfect_detections_and_absent_classes():
 
 
 def test_one_of_two_found_is_51_of_101_recalls():
-    scores = average_precision(truth(*TWO), [detection(0, [10, 10, 40, 40], 0.9)], CLASSES)
+    scores = evaluate(truth(*TWO), [detection(0, [10, 10, 40, 40], 0.9)], CLASSES).scores
     assert scores.ap50["person"] == pytest.approx(51 / 101)
 
 
@@ -49,18 +50,18 @@ def test_false_alarm_ranked_first():
         detection(0, [10, 10, 40, 40], 0.8),
         detection(0, [100, 100, 40, 40], 0.7),
     ]
-    assert average_precision(truth(*TWO), found, CLASSES).ap50["person"] == pytest.approx(2 / 3)
+    assert evaluate(truth(*TWO), found, CLASSES).scores.ap50["person"] == pytest.approx(2 / 3)
 
 
 def test_overlap_decides_which_thresholds_count():
     # 40 x 40 against its left 30 columns: IoU 0.75, a hit for 0.50 ... 0.75, six of ten.
-    scores = average_precision(truth(TWO[0]), [detection(0, [10, 10, 30, 40], 0.9)], CLASSES)
+    scores = evaluate(truth(TWO[0]), [detection(0, [10, 10, 30, 40], 0.9)], CLASSES).scores
     assert scores.ap50["person"] == pytest.approx(1)
     assert scores.ap["person"] == pytest.approx(0.6)
 
 
 def test_wrong_class_is_no_hit_and_counts_against_no_absent_class():
-    scores = average_precision(truth(TWO[0]), [detection(2, [10, 10, 40, 40], 0.9)], CLASSES)
+    scores = evaluate(truth(TWO[0]), [detection(2, [10, 10, 40, 40], 0.9)], CLASSES).scores
     assert scores.ap50["person"] == 0
     assert math.isnan(scores.ap50["car"])
     assert scores.map50 == 0
@@ -68,20 +69,20 @@ def test_wrong_class_is_no_hit_and_counts_against_no_absent_class():
 
 def test_mean_over_present_classes():
     boxes = truth(TWO[0], Box(2, 100, 100, 140, 140))
-    scores = average_precision(boxes, [detection(0, [10, 10, 40, 40], 0.9)], CLASSES)
+    scores = evaluate(boxes, [detection(0, [10, 10, 40, 40], 0.9)], CLASSES).scores
     assert (scores.ap50["person"], scores.ap50["car"]) == (pytest.approx(1), 0)
     assert scores.map50 == pytest.approx(0.5)
 
 
 def test_no_detections_is_zero_for_present_classes(capsys):
-    scores = average_precision(truth(*TWO), [], CLASSES)
+    scores = evaluate(truth(*TWO), [], CLASSES).scores
     assert scores.ap50["person"] == scores.map50 == scores.map == 0
     assert math.isnan(scores.ap["bicycle"])
     assert capsys.readouterr().out == ""
 
 
 def test_nothing_to_find_is_nan_and_json_has_null():
-    scores = average_precision(truth(), [detection(0, [1, 1, 9, 9], 0.5)], CLASSES)
+    scores = evaluate(truth(), [detection(0, [1, 1, 9, 9], 0.5)], CLASSES).scores
     assert math.isnan(scores.map50)
     text = json.dumps(scores.to_dict(), allow_nan=False)
     assert json.loads(text)["AP50"] == {"person": None, "bicycle": None, "car": None}
@@ -97,12 +98,12 @@ def test_nothing_to_find_is_nan_and_json_has_null():
 )
 def test_bad_detections(bad, message):
     with pytest.raises(InputError, match=message):
-        average_precision(truth(*TWO), [bad], CLASSES)
+        evaluate(truth(*TWO), [bad], CLASSES)
 
 
 def test_no_images():
     with pytest.raises(InputError, match="no image"):
-        average_precision(coco_ground_truth({}, CLASSES), [], CLASSES)
+        evaluate(coco_ground_truth({}, CLASSES), [], CLASSES)
 
 
 def random_case(seed: int, *, images: int, objects: int, found: int, ties: bool = False) -> tuple:
@@ -163,21 +164,37 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", CASES)
-def test_the_whole_precision_is_that_of_pycocotools(case):
+def test_the_whole_precision_is_that_of_pycocotools(case, engine, capfd):
     for seed in range(8):
         ground_truth, found = random_case(seed, **CASES[case])
-        before = copy.deepcopy(ground_truth)
-        ours = precision_array(ground_truth, found, CLASSES)
-        assert ground_truth == before
+        before = copy.deepcopy((ground_truth, found))
+        evaluation = evaluate(ground_truth, found, CLASSES, engine)
+        assert (ground_truth, found) == before
+        assert capfd.readouterr() == ("", "")
         theirs = pycocotools_precision(ground_truth, found)
-        assert ours.shape == theirs.shape == (10, 101, 3)
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9)
-        ap50 = average_precision(ground_truth, found, CLASSES).ap50
+        capfd.readouterr()  # what that printed
+        assert theirs.shape == (10, 101, 3)
+        scores, curves = evaluation.scores, evaluation.curves.precision
         for k, name in enumerate(CLASSES):
             present = theirs[0, :, k].min() > -1
-            assert math.isnan(ap50[name]) != present
-            assert not present or abs(ap50[name] - theirs[0, :, k].mean()) < 1e-9
+            assert math.isnan(scores.ap50[name]) == math.isnan(scores.ap[name]) != present
+            assert (name in curves) == present
+            if present:
+                np.testing.assert_allclose(curves[name], theirs[0, :, k], rtol=0, atol=1e-12)
+                by_iou = theirs[:, :, k].mean(axis=1)
+                assert scores.ap50[name] == pytest.approx(by_iou[0], rel=0, abs=1e-12)
+                assert scores.ap[name] == pytest.approx(by_iou.mean(), rel=0, abs=1e-12)
+
+
+def test_the_engines_are_two(monkeypatch):
+    """The fast one must not stand in for the reference, nor the other way round."""
+    ground_truth, found = random_case(0, **CASES["usual"])
+    for engine, other in (("faster", "pycocotools.cocoeval"), ("pycocotools", "faster_coco_eval")):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, other, None)
+            assert evaluate(ground_truth, found, CLASSES, engine).scores.map50 > 0
 
 
 def test_the_random_cases_are_hard():
@@ -186,14 +203,14 @@ def test_the_random_cases_are_hard():
     counts = Counter((item["image"], item["category_id"]) for item in found)
     assert max(counts.values()) > 100
     assert len({item["score"] for item in found}) <= 11
-    scores = average_precision(ground_truth, found, CLASSES)
+    scores = evaluate(ground_truth, found, CLASSES).scores
     assert 0.1 < scores.map50 < 0.99
     assert math.isnan(scores.ap50["car"])
 
 
 def test_precision_recall_curve():
     found = [detection(0, [10, 10, 40, 40], 0.9), detection(0, [150, 10, 20, 20], 0.8)]
-    curves = precision_recall(truth(*TWO), found, CLASSES)
+    curves = evaluate(truth(*TWO), found, CLASSES).curves
     assert list(curves.precision) == ["person"]
     assert len(curves.recall) == len(curves.precision["person"]) == 101
     assert curves.recall[50] == pytest.approx(0.5)
@@ -201,9 +218,13 @@ def test_precision_recall_curve():
     assert curves.precision["person"][51] == 0
 
 
-def test_overlap_of_half():
-    assert overlap(Box(0, 0, 0, 10, 10), detection(0, [0, 0, 10, 5], 1)) == pytest.approx(0.5)
-    assert overlap(Box(0, 0, 0, 10, 10), detection(0, [20, 20, 10, 5], 1)) == 0
+def test_half_an_overlap_is_a_match_and_less_is_none():
+    box = Box(0, 0, 0, 10, 10)
+    assert match([box], [detection(0, [0, 0, 10, 5], 1)]) == [0]
+    assert match([box], [detection(0, [0, 0, 10, 4.9], 1)]) == [None]
+    assert match([box], [detection(0, [20, 20, 10, 5], 1)]) == [None]
+    assert match([], [detection(0, [20, 20, 10, 5], 1)]) == [None]
+    assert match([box], []) == []
 
 
 def test_match_takes_each_object_once():
@@ -214,6 +235,24 @@ def test_match_takes_each_object_once():
         detection(0, [100, 100, 40, 40], 0.6),
     ]
     assert match(TWO, found) == [0, None, None, 1]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_whole_set_is_matched_as_its_images_are(case):
+    ground_truth, found = random_case(3, **CASES[case])
+    taken = boxes_found(rankings(ground_truth, found, CLASSES), len(found))
+    for image in ground_truth["images"]:
+        kept = ground_truth["annotations"]
+        own = [n for n, box in enumerate(kept) if box["image_id"] == image["id"]]
+        boxes = []
+        for n in own:
+            x, y, width, height = kept[n]["bbox"]
+            label = kept[n]["category_id"] - 1
+            boxes.append(Box(label, x, y, x + width, y + height))
+        mine = [n for n, item in enumerate(found) if item["image"] == image["file_name"]]
+        alone = match(boxes, [found[n] for n in mine])
+        assert [None if n is None else own[n] for n in alone] == [taken[n] for n in mine]
+    assert (case.startswith("nothing")) == (set(taken) <= {None})
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (200, 200, 3)])

@@ -11,7 +11,7 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from detection.ap import average_precision
+from detection.ap import evaluate
 from detection.datasets import Annotation, Box, coco_ground_truth, read_yolo
 from detection.export import export
 from detection.settings import DetectorSettings
@@ -268,7 +268,7 @@ def test_predictions_are_in_image_pixels_repeatable_and_scorable(scenes, trained
         assert y + h <= 48 + 1e-3
         assert d["category_id"] in (1, 2)
     truth = coco_ground_truth({n: annotations[n] for n in test}, CLASSES)
-    assert average_precision(truth, found, CLASSES).objects == {"square": 2, "bar": 2}
+    assert evaluate(truth, found, CLASSES).scores.objects == {"square": 2, "bar": 2}
 
 
 def test_a_known_output_lands_where_it_should(monkeypatch):

@@ -10,6 +10,7 @@ import json
 import random
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.ap import average_precision
+from detection import ap
 from detection.datasets import coco_ground_truth
 from fusion.palette import MASKS
 from pipelines.datasets.dataset import Dataset
@@ -121,7 +122,10 @@ def _detected(
             found.append(_box(image["file_name"], category, place, float(score**3) * 0.6))
     (out / "predictions.json").write_text(json.dumps(found), encoding="utf-8")
     (out / "ground_truth.json").write_text(json.dumps(ground_truth), encoding="utf-8")
-    return average_precision(ground_truth, found, classes).to_dict()
+    evaluation = ap.evaluate(ground_truth, found, classes)
+    curves = json.dumps(asdict(evaluation.curves))
+    (out / "curves.json").write_text(curves, encoding="utf-8")
+    return evaluation.scores.to_dict()
 
 
 def _shaken(box: Box, rng: np.random.Generator) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from stages import by_hand, facts
 
-from detection.ap import average_precision
+from detection.ap import evaluate
 from detection.datasets import Annotation, Box, coco_ground_truth
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
@@ -101,7 +101,7 @@ def write_detection(out: Path, result: tuple[float, int], images: int) -> dict[s
     ground_truth = coco_ground_truth(truth, CLASSES)
     (out / "ground_truth.json").write_text(json.dumps(ground_truth))
     (out / "predictions.json").write_text(json.dumps(found))
-    return average_precision(ground_truth, found, CLASSES).to_dict()
+    return evaluate(ground_truth, found, CLASSES).scores.to_dict()
 
 
 def confusions(result: tuple[float, int], images: int) -> np.ndarray:
@@ -200,9 +200,9 @@ def test_a_kept_share_is_the_ap_of_really_repeated_images(finish: Any, store: St
                     if item["image"] == image["file_name"]
                 ]
         numbered = [{**box, "id": n} for n, box in enumerate(boxes, 1)]
-        again = average_precision(
+        again = evaluate(
             {**truth, "images": images, "annotations": numbered}, items, CLASSES
-        )
+        ).scores
         expected = [*again.ap50.values(), again.map50, again.map]
         np.testing.assert_allclose(kept[0][row], expected, rtol=0, atol=1e-12)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detection.ap import average_precision
+from detection.ap import evaluate
 from detection.datasets import Annotation, Box, coco_ground_truth
 from detection.resampling import ApResampler, ResampledAp
 from segmentation.iou import scores
@@ -72,7 +72,7 @@ def draws(seed: int, images: int, resamples: int = 12) -> np.ndarray:
 def assert_exact(case: Case, counts: np.ndarray) -> ResampledAp:
     found = resampler(case).resample(counts)
     for row, count in enumerate(counts):
-        expected = average_precision(*repeated(case, count), CLASSES)
+        expected = evaluate(*repeated(case, count), CLASSES).scores
         ours = [found.ap50[row], found.ap[row], [found.map50[row]], [found.map[row]]]
         theirs = [
             list(expected.ap50.values()),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from made_report import Made, Make, Tree, planned
 
-from detection.ap import precision_recall
+from detection.ap import evaluate
 from fusion.errors import InputError
 from pipelines.cli.app import app, main
 from pipelines.cli.publish import page_path
@@ -47,7 +47,7 @@ def test_curves_are_those_of_the_evaluation(made: Made) -> None:
     (cell, *_) = [cell for cell in made.plan.cells if cell.task == "detection"]
     folder = made.store.directory(cell.result)
     files = (folder / f"{name}.json" for name in ("ground_truth", "predictions"))
-    theirs = precision_recall(*(json.loads(file.read_text()) for file in files), classes)
+    theirs = evaluate(*(json.loads(file.read_text()) for file in files), classes).curves
     ours = read_detected(folder, 0, classes).curves
     assert ours.keys() == theirs.precision.keys()
     for name, curve in ours.items():

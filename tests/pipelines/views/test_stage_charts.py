@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detection.ap import precision_recall
+from detection.ap import evaluate
 from fusion.pairs import read_rgb
 from pipelines.store.stage import Kind, Stage
 from pipelines.store.store import Store
@@ -49,7 +49,7 @@ def test_curves_are_those_that_the_stage_kept(store: Store) -> None:
     _, folder = stage(store, "detect")
     detected(folder)
     computed = kept_curves(folder, CLASSES)
-    assert computed == precision_recall(TRUTH, FOUND, CLASSES)
+    assert computed == evaluate(TRUTH, FOUND, CLASSES).curves
     detected(folder, curves={"recall": [0.0, 1.0], "precision": {"car": [1.0, 0.5]}})
     assert kept_curves(folder, CLASSES).precision == {"car": (1.0, 0.5)}
     detected(folder, curves=asdict(computed))
