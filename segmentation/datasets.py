@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from fusion.errors import InputError
+from fusion.files import write_atomically
 from fusion.pairs import Image, read_rgb
 
 Palette = Sequence[tuple[int, int, int]]
@@ -68,9 +69,7 @@ def write_mask(path: Path, ids: Image, palette: Palette) -> None:
         )
     picture = Pillow.fromarray(np.ascontiguousarray(ids, dtype=np.uint8))
     picture.putpalette([channel for colour in palette for channel in colour])
-    partial = path.with_suffix(".png.part")
-    picture.save(partial, format="PNG")
-    partial.replace(path)
+    write_atomically(path, lambda stream: picture.save(stream, format="PNG"))
 
 
 def read_sample(
