@@ -8,7 +8,20 @@ from dataclasses import dataclass
 import altair as alt
 
 from pipelines.results.values import Row, Table, Value
-from pipelines.views.charts.parts import Room, chart, data, label_width, row, shortened, titles
+from pipelines.views.charts.parts import (
+    DOWN,
+    FILL,
+    LABEL,
+    MARK,
+    Room,
+    at_x,
+    chart,
+    data,
+    label_width,
+    row,
+    shortened,
+    titles,
+)
 from pipelines.views.charts.theme import INK, SMALL, Looks
 
 WIDTH, ROW, HEAD, NUMBER, LETTERS = 340.0, 19.0, 24.0, 42.0, 18
@@ -81,20 +94,20 @@ def _across(bars: Sequence[Bar]) -> alt.X:
 def _marks(
     rows: Sequence[dict[str, object]], room: Room, width: float, across: alt.X
 ) -> list[alt.Chart]:
-    base = alt.Chart(data(rows)).encode(y=alt.Y("y:Q", scale=None), description="mark:N")
+    base = alt.Chart(data(rows)).encode(y=DOWN, description=MARK)
     known = base.transform_filter("isValid(datum.low)")
     paper = base.transform_filter("isValid(datum.paper)")
     bars = base.mark_rect(opacity=0.8).encode(
-        x=across, x2="mean:Q", y=alt.Y("top:Q", scale=None), y2="bottom:Q",
-        fill=alt.Fill("color:N", scale=None),
+        x=across, x2=alt.X2("mean:Q"), y=alt.Y("top:Q", scale=None), y2=alt.Y2("bottom:Q"),
+        fill=FILL,
     )  # fmt: skip
     numbers = base.mark_text(align="right", fontSize=SMALL)
     return [
         bars,
-        known.mark_rule(stroke=INK, strokeWidth=1.6).encode(x="low:Q", x2="high:Q"),
+        known.mark_rule(stroke=INK, strokeWidth=1.6).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q")),
         paper.mark_point(shape=DIAMOND, fill="#ffffff", stroke=INK, strokeWidth=1).encode(
-            x="paper:Q"
+            x=alt.X("paper:Q")
         ),
-        base.mark_text().encode(x=alt.value(-room.left), text="label:N"),
-        numbers.encode(x=alt.value(width + room.right), text="number:N"),
+        base.mark_text().encode(x=at_x(-room.left), text=LABEL),
+        numbers.encode(x=at_x(width + room.right), text=alt.Text("number:N")),
     ]

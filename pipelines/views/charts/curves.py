@@ -11,7 +11,19 @@ import altair as alt
 
 from detection.ap import PrecisionRecall
 from pipelines.results.values import Line
-from pipelines.views.charts.parts import KEY_LINE, Room, chart, data, legend, row, shortened, titles
+from pipelines.views.charts.parts import (
+    DASH,
+    KEY_LINE,
+    MARK,
+    STROKE,
+    Room,
+    chart,
+    data,
+    legend,
+    row,
+    shortened,
+    titles,
+)
 from pipelines.views.charts.theme import CIRCLE, Look, Looks, looks
 
 WIDTH, HEIGHT, ROOM = 340.0, 250.0, Room(34, 24, 12, 36)
@@ -75,7 +87,7 @@ def _losses(lines: Sequence[Line], look: Look, grey: alt.Chart) -> alt.LayerChar
         words = f"{line.y[-1]:.3g} after the last epoch"
         given = validation if line.style == "val" else seed
         rows += _rows(thinned(line, POINTS), n, given, words)
-    drawn = _marked(rows, 1.3).encode(x="x:Q", y="y:Q")
+    drawn = _marked(rows, 1.3).encode(x=alt.X("x:Q"), y=alt.Y("y:Q"))
     ends = ", ".join(f"{line.y[-1]:.3g}" for line in lines if line.style == "train")
     label = f"Training loss of {method}; after the last epoch: {ends}"
     title = titles(ROOM, WIDTH, shortened(method, 34), "loss")
@@ -114,8 +126,8 @@ def _curves(
 def _marked(rows: Sequence[dict[str, object]], width: float) -> alt.Chart:
     drawn: alt.Chart = alt.Chart(data(rows)).mark_line(strokeWidth=width)
     return drawn.encode(
-        detail="line:N",
-        description="mark:N",
-        stroke=alt.Stroke("color:N", scale=None),
-        strokeDash=alt.StrokeDash("dash:N", scale=None),
+        detail=alt.Detail("line:N"),
+        description=MARK,
+        stroke=STROKE,
+        strokeDash=DASH,
     )

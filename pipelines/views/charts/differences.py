@@ -7,7 +7,20 @@ from collections.abc import Sequence
 import altair as alt
 
 from pipelines.results.evidence import ALPHA, Difference
-from pipelines.views.charts.parts import Room, chart, data, label_width, row, shortened
+from pipelines.views.charts.parts import (
+    DOWN,
+    LABEL,
+    MARK,
+    SHAPE,
+    STROKE,
+    Room,
+    at_x,
+    chart,
+    data,
+    label_width,
+    row,
+    shortened,
+)
 from pipelines.views.charts.theme import INK, QUIET, SMALL, WASH, Looks
 
 WIDTH, ROW, LETTERS = 400.0, 32.0, 19
@@ -66,27 +79,32 @@ def _across(rows: Sequence[Difference]) -> alt.X:
 
 def _ground(rows: Sequence[Difference], room: Room, width: float) -> list[alt.Chart]:
     """Return every second row's background and the line of no difference."""
-    bands = [{"top": ROW * n, "bottom": ROW * (n + 1)} for n in range(1, len(rows), 2)]
-    band = alt.Chart(data(bands)).mark_rect(fill=WASH, opacity=1)
-    places = {"y": alt.Y("top:Q", scale=None), "y2": alt.Y2("bottom:Q")}
+    ends = {"left": -room.left, "right": width + room.right}
+    bands = [{**ends, "top": ROW * n, "bottom": ROW * (n + 1)} for n in range(1, len(rows), 2)]
     zero = alt.Chart(data([{"zero": 0}])).mark_rule(stroke=INK, strokeWidth=1.2)
     return [
-        band.encode(x=alt.value(-room.left), x2=alt.value(width + room.right), **places),
-        zero.encode(x="zero:Q"),
+        alt.Chart(data(bands))
+        .mark_rect(fill=WASH, opacity=1)
+        .encode(
+            x=alt.X("left:Q", scale=None),
+            x2=alt.X2("right:Q"),
+            y=alt.Y("top:Q", scale=None),
+            y2=alt.Y2("bottom:Q"),
+        ),
+        zero.encode(x=alt.X("zero:Q")),
     ]
 
 
 def _marks(
     values: Sequence[dict[str, object]], room: Room, width: float, across: alt.X
 ) -> list[alt.Chart]:
-    base = alt.Chart(data(values)).encode(y=alt.Y("y:Q", scale=None), description="mark:N")
-    color = alt.Stroke("color:N", scale=None)
-    shape, fill = alt.Shape("shape:N", scale=None), alt.Fill("fill:N", scale=None)
-    right = alt.value(width + 10)
+    base = alt.Chart(data(values)).encode(y=DOWN, description=MARK)
+    fill = alt.Fill("fill:N", scale=None)
+    right = at_x(width + 10)
     return [
-        base.mark_rule(strokeWidth=2).encode(x=across, x2="high:Q", stroke=color),
-        base.mark_point().encode(x="mean:Q", shape=shape, fill=fill, stroke=color),
-        base.mark_text().encode(x=alt.value(-room.left), text="label:N"),
-        base.mark_text(dy=-6, fontSize=SMALL).encode(x=right, text="numbers:N"),
-        base.mark_text(dy=7, fontSize=SMALL, fill=QUIET).encode(x=right, text="p:N"),
+        base.mark_rule(strokeWidth=2).encode(x=across, x2=alt.X2("high:Q"), stroke=STROKE),
+        base.mark_point().encode(x=alt.X("mean:Q"), shape=SHAPE, fill=fill, stroke=STROKE),
+        base.mark_text().encode(x=at_x(-room.left), text=LABEL),
+        base.mark_text(dy=-6, fontSize=SMALL).encode(x=right, text=alt.Text("numbers:N")),
+        base.mark_text(dy=7, fontSize=SMALL, fill=QUIET).encode(x=right, text=alt.Text("p:N")),
     ]

@@ -9,7 +9,19 @@ import altair as alt
 import numpy as np
 
 from pipelines.views.charts.markup import mark_of
-from pipelines.views.charts.parts import Room, chart, data, label_width, shortened, text
+from pipelines.views.charts.parts import (
+    DOWN,
+    LABEL,
+    MARK,
+    Room,
+    at_x,
+    at_y,
+    chart,
+    data,
+    label_width,
+    shortened,
+    text,
+)
 from pipelines.views.charts.theme import GRID, INK, QUIET, SMALL, shade
 from segmentation.iou import Confusion
 from segmentation.pictures import row_shares
@@ -38,7 +50,7 @@ def confusion_matrix(method: str, confusion: Confusion, classes: Sequence[str]) 
     diagonal = zip(classes, np.diagonal(shares), strict=True)
     told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in diagonal if share == share)
     title = text(-left, -11, shortened(method, 40), fontWeight=600)
-    mark = title.encode(description=alt.value(mark_of(method)))
+    mark = title.encode(description=alt.DescriptionValue(mark_of(method)))
     room = Room(left, TOP, 0, left * 0.72 + 14)
     height = TOP + side * len(classes) + room.bottom
     layers = [*_cells(cells), *_class_names(names, side * len(classes)), mark]
@@ -51,8 +63,8 @@ def _class_names(names: Sequence[Mapping[str, object]], inside: float) -> list[a
     found = base.mark_text(align="right", angle=315, fontSize=SMALL, fill=QUIET)
     middle = {"x": alt.X("middle:Q", scale=None), "y": alt.Y("middle:Q", scale=None)}
     return [
-        true.encode(x=alt.value(-6), y=middle["y"], text="name:N"),
-        found.encode(x=middle["x"], y=alt.value(inside + 8), text="name:N"),
+        true.encode(x=at_x(-6), y=middle["y"], text=alt.Text("name:N")),
+        found.encode(x=middle["x"], y=at_y(inside + 8), text=alt.Text("name:N")),
     ]
 
 
@@ -70,7 +82,7 @@ def rank_matrix(ranks: Mapping[str, Sequence[float]]) -> alt.LayerChart:
     heads = [{"name": str(n + 1), "x": wide * (n + 0.5)} for n in range(places)]
     head = alt.Chart(data(heads)).mark_text(align="center", fontSize=SMALL, fill=QUIET)
     x = alt.X("x:Q", scale=None)
-    numbers = head.encode(x=x, y=alt.value(-8), text="name:N")
+    numbers = head.encode(x=x, y=at_y(-8), text=alt.Text("name:N"))
     title = text(0, -22, "place", fontSize=SMALL, fill=QUIET)
     told = "; ".join(f"{name} is first in {100 * ranks[name][0]:.0f} %" for name in order)
     room = Room(left, 32, RANKS_WIDTH - left - wide * places, 2)
@@ -99,7 +111,7 @@ def rank_bars(ranks: Mapping[str, Sequence[float]], title: str) -> alt.LayerChar
         for n, places in enumerate(ranks.values())
     ]
     right = alt.Chart(data(means)).mark_text(align="right", fontSize=SMALL)
-    mean = right.encode(x=alt.value(inside + room.right), y=alt.Y("y:Q", scale=None), text="mean:N")
+    mean = right.encode(x=at_x(inside + room.right), y=DOWN, text=alt.Text("mean:N"))
     quiet = text(
         -left, -12, "number of metrics by place; mean rank at the right", fontSize=SMALL, fill=QUIET
     )
@@ -143,9 +155,9 @@ def _cells(cells: Sequence[Mapping[str, object]]) -> list[alt.Chart]:
     numbers = base.transform_filter("datum.number").mark_text(align="center", fontSize=SMALL)
     return [
         base.mark_rect(stroke=GRID, strokeWidth=0.5, opacity=1).encode(
-            x=alt.X("x:Q", scale=None), x2="x2:Q", y=alt.Y("y:Q", scale=None), y2="y2:Q", fill=fill
+            x=alt.X("x:Q", scale=None), x2=alt.X2("x2:Q"), y=DOWN, y2=alt.Y2("y2:Q"), fill=fill
         ),
-        numbers.encode(x=centre, y=middle, text="number:N", fill=ink),
+        numbers.encode(x=centre, y=middle, text=alt.Text("number:N"), fill=ink),
     ]
 
 
@@ -155,5 +167,5 @@ def _row_names(methods: Iterable[str], left: float) -> alt.Chart:
         for n, name in enumerate(methods)
     ]
     names: alt.Chart = alt.Chart(data(rows)).mark_text()
-    y = alt.Y("y:Q", scale=None)
-    return names.encode(x=alt.value(-left), y=y, text="label:N", description="mark:N")
+    y = DOWN
+    return names.encode(x=at_x(-left), y=y, text=LABEL, description=MARK)

@@ -12,6 +12,11 @@ import altair as alt
 from pipelines.views.charts.markup import mark_of
 from pipelines.views.charts.theme import QUIET, SIZE, SMALL, Look, Looks
 
+MARK, LABEL = alt.Description("mark:N"), alt.Text("label:N")
+STROKE, FILL = alt.Stroke("color:N", scale=None), alt.Fill("color:N", scale=None)
+SHAPE, DASH = alt.Shape("shape:N", scale=None), alt.StrokeDash("dash:N", scale=None)
+DOWN = alt.Y("y:Q", scale=None)
+"""How a chart shows what `row` gives, and a place in units from the axes' top."""
 LETTER = 0.56
 """An average letter's width in units of the font's size, to leave room for text."""
 KEY_LINE = 18.0
@@ -24,20 +29,30 @@ def row(method: str, look: Look, words: str = "", **values: object) -> dict[str,
     return {"method": method, "mark": mark_of(method, words), **own, **values}
 
 
-def data(rows: Iterable[Mapping[str, object]]) -> alt.InlineData:
+def data(rows: Iterable[Mapping[str, object]]) -> dict[str, list[dict[str, object]]]:
     """Return rows as a chart's data; numbers that are not finite are absent."""
-    known = [{key: _finite(value) for key, value in found.items()} for found in rows]
-    return alt.InlineData(values=known)
+    # A plain dictionary: Altair would check each row of its own class against a schema.
+    return {"values": [{k: _finite(value) for k, value in found.items()} for found in rows]}
 
 
 def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def at_x(x: float) -> alt.XValue:
+    """Return a place in units from the axes' left, the same for all marks."""
+    return alt.XValue(x)  # type: ignore[no-untyped-call]
+
+
+def at_y(y: float) -> alt.YValue:
+    """Return a place in units from the axes' top, the same for all marks."""
+    return alt.YValue(y)  # type: ignore[no-untyped-call]
+
+
 def text(x: float, y: float, words: str, **how: Any) -> alt.Chart:
     """Return a line of text at a place in the drawing, in units from the axes' upper left."""
     drawn: alt.Chart = alt.Chart(data([{}])).mark_text(**how)
-    return drawn.encode(x=alt.value(x), y=alt.value(y), text=alt.value(words))
+    return drawn.encode(x=at_x(x), y=at_y(y), text=alt.TextValue(words))
 
 
 def shortened(label: str, letters: int) -> str:
@@ -101,12 +116,12 @@ def legend(
         ends = {"x2": left + 28, "marker": left + 14, "name": left + 35}
         label = shortened(method, letters)
         rows.append({**row(method, looks[method], x=left, y=middle, label=label), **ends})
-    base = alt.Chart(data(rows)).encode(y=alt.Y("y:Q", scale=None), description="mark:N")
-    color, dash = alt.Stroke("color:N", scale=None), alt.StrokeDash("dash:N", scale=None)
-    shape, fill = alt.Shape("shape:N", scale=None), alt.Fill("color:N", scale=None)
+    base = alt.Chart(data(rows)).encode(y=DOWN, description=MARK)
     at = {name: alt.X(f"{name}:Q", scale=None) for name in ("x", "marker", "name")}
     return [
-        base.mark_rule(strokeWidth=2).encode(x=at["x"], x2="x2:Q", stroke=color, strokeDash=dash),
-        base.mark_point(size=60).encode(x=at["marker"], shape=shape, fill=fill, stroke=color),
-        base.mark_text().encode(x=at["name"], text="label:N"),
+        base.mark_rule(strokeWidth=2).encode(
+            x=at["x"], x2=alt.X2("x2:Q"), stroke=STROKE, strokeDash=DASH
+        ),
+        base.mark_point(size=60).encode(x=at["marker"], shape=SHAPE, fill=FILL, stroke=STROKE),
+        base.mark_text().encode(x=at["name"], text=LABEL),
     ]

@@ -11,7 +11,19 @@ from fusion.perturb import KINDS, Kind
 from pipelines.results.robustness import Curve
 from pipelines.specs.perturbation import WORDS
 from pipelines.views.charts.curves import HEIGHT, ROOM, WIDTH
-from pipelines.views.charts.parts import KEY_LINE, chart, data, legend, row, titles
+from pipelines.views.charts.parts import (
+    DASH,
+    FILL,
+    KEY_LINE,
+    MARK,
+    SHAPE,
+    STROKE,
+    chart,
+    data,
+    legend,
+    row,
+    titles,
+)
 from pipelines.views.charts.theme import Looks
 
 APART = 0.6
@@ -57,19 +69,15 @@ def picture(curves: Sequence[Curve], looks: Looks, title: str) -> alt.VConcatCha
 def _layers(kind: Kind, curves: Sequence[Curve], looks: Looks) -> list[alt.Chart]:
     mine = [curve for curve in curves if curve.kind == kind]
     rows = [r for n, c in enumerate(mine) for r in _rows(c, (n + 0.5) / len(mine) - 0.5, looks)]
-    base = alt.Chart(data(rows)).encode(
-        x=_across(mine[0]), stroke=alt.Stroke("color:N", scale=None), description="mark:N"
-    )
+    base = alt.Chart(data(rows)).encode(x=_across(mine[0]), stroke=STROKE, description=MARK)
     scores = [value for curve in curves for value in curve.values if value is not None]
     up = alt.Scale(domain=[min([0.0, *scores]), max([1.0, *scores]) * 1.05], nice=False)
     axis = alt.Y("score:Q", scale=up, axis=alt.Axis(title=None, tickCount=5))
-    dash = alt.StrokeDash("dash:N", scale=None)
-    lines = base.mark_line().encode(y=axis, strokeDash=dash, detail="method:N")
-    fill, shape = alt.Fill("color:N", scale=None), alt.Shape("shape:N", scale=None)
+    lines = base.mark_line().encode(y=axis, strokeDash=DASH, detail=alt.Detail("method:N"))
     return [
         *([] if kind == "lost" else [lines]),
-        base.mark_rule().encode(y=alt.Y("low:Q", scale=up), y2="high:Q"),
-        base.mark_point(size=70).encode(y=axis, fill=fill, shape=shape),
+        base.mark_rule().encode(y=alt.Y("low:Q", scale=up), y2=alt.Y2("high:Q")),
+        base.mark_point(size=70).encode(y=axis, fill=FILL, shape=SHAPE),
         *titles(ROOM, WIDTH, _title(kind), "%"),
     ]
 

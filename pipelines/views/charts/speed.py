@@ -8,7 +8,21 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from pipelines.views.charts.parts import LETTER, Room, chart, data, row, shortened, titles
+from pipelines.views.charts.parts import (
+    DOWN,
+    FILL,
+    LABEL,
+    LETTER,
+    MARK,
+    SHAPE,
+    STROKE,
+    Room,
+    chart,
+    data,
+    row,
+    shortened,
+    titles,
+)
 from pipelines.views.charts.theme import INK, SIZE, Looks
 
 WIDTH, HEIGHT, ROOM = 400.0, 320.0, Room(40, 24, 8, 40)
@@ -107,13 +121,10 @@ def _points(points: Sequence[Point], looks: Looks) -> list[alt.Chart]:
         rows.append(
             row(p.method, look, words, seconds=p.seconds, value=p.value, low=low, high=high)
         )
-    base = alt.Chart(data(rows)).encode(
-        x="seconds:Q", description="mark:N", stroke=alt.Stroke("color:N", scale=None)
-    )
-    fill, shape = alt.Fill("color:N", scale=None), alt.Shape("shape:N", scale=None)
+    base = alt.Chart(data(rows)).encode(x=alt.X("seconds:Q"), description=MARK, stroke=STROKE)
     return [
-        base.mark_rule(strokeWidth=1.2, opacity=0.7).encode(y="low:Q", y2="high:Q"),
-        base.mark_point().encode(y="value:Q", fill=fill, shape=shape),
+        base.mark_rule(strokeWidth=1.2, opacity=0.7).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_point().encode(y=alt.Y("value:Q"), fill=FILL, shape=SHAPE),
     ]
 
 
@@ -127,13 +138,16 @@ def _names(points: Sequence[Point], axes: Axes, looks: Looks) -> list[alt.Chart]
         label = shortened(point.method, LETTERS)
         given = row(point.method, looks[point.method], x=left, y=middle, label=label)
         rows.append({**given, "end": end, "point_x": x, "point_y": y, "far": far})
-    base = alt.Chart(data(rows)).encode(y=alt.Y("y:Q", scale=None), description="mark:N")
+    base = alt.Chart(data(rows)).encode(y=DOWN, description=MARK)
     halo = base.mark_text(stroke="#ffffff", strokeWidth=3, strokeJoin="round")
+    beside, near = alt.X("x:Q", scale=None), alt.X("end:Q", scale=None)
     leaders = base.transform_filter("datum.far").mark_rule(stroke="#999999", strokeWidth=0.7)
     return [
-        leaders.encode(x=alt.X("end:Q", scale=None), x2="point_x:Q", y2="point_y:Q"),
-        halo.encode(x=alt.X("x:Q", scale=None), text="label:N"),
-        base.mark_text().encode(x=alt.X("x:Q", scale=None), text="label:N"),
+        leaders.encode(
+            x=alt.X("end:Q", scale=None), x2=alt.X2("point_x:Q"), y2=alt.Y2("point_y:Q")
+        ),
+        halo.encode(x=alt.X("x:Q", scale=None), text=LABEL),
+        base.mark_text().encode(x=alt.X("x:Q", scale=None), text=LABEL),
     ]
 
 
