@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines.views.charts.markup import mark_of
 from pipelines.views.charts.parts import (
+    ACROSS,
     DOWN,
     LABEL,
     MARK,
@@ -81,8 +82,7 @@ def rank_matrix(ranks: Mapping[str, Sequence[float]]) -> alt.LayerChart:
     ]
     heads = [{"name": str(n + 1), "x": wide * (n + 0.5)} for n in range(places)]
     head = alt.Chart(data(heads)).mark_text(align="center", fontSize=SMALL, fill=QUIET)
-    x = alt.X("x:Q", scale=None)
-    numbers = head.encode(x=x, y=at_y(-8), text=alt.Text("name:N"))
+    numbers = head.encode(x=ACROSS, y=at_y(-8), text=alt.Text("name:N"))
     title = text(0, -22, "place", fontSize=SMALL, fill=QUIET)
     told = "; ".join(f"{name} is first in {100 * ranks[name][0]:.0f} %" for name in order)
     room = Room(left, 32, RANKS_WIDTH - left - wide * places, 2)
@@ -155,7 +155,7 @@ def _cells(cells: Sequence[Mapping[str, object]]) -> list[alt.Chart]:
     numbers = base.transform_filter("datum.number").mark_text(align="center", fontSize=SMALL)
     return [
         base.mark_rect(stroke=GRID, strokeWidth=0.5, opacity=1).encode(
-            x=alt.X("x:Q", scale=None), x2=alt.X2("x2:Q"), y=DOWN, y2=alt.Y2("y2:Q"), fill=fill
+            x=ACROSS, x2=alt.X2("x2:Q"), y=DOWN, y2=alt.Y2("y2:Q"), fill=fill
         ),
         numbers.encode(x=centre, y=middle, text=alt.Text("number:N"), fill=ink),
     ]

@@ -15,8 +15,8 @@ from pipelines.views.charts.theme import QUIET, SIZE, SMALL, Look, Looks
 MARK, LABEL = alt.Description("mark:N"), alt.Text("label:N")
 STROKE, FILL = alt.Stroke("color:N", scale=None), alt.Fill("color:N", scale=None)
 SHAPE, DASH = alt.Shape("shape:N", scale=None), alt.StrokeDash("dash:N", scale=None)
-DOWN = alt.Y("y:Q", scale=None)
-"""How a chart shows what `row` gives, and a place in units from the axes' top."""
+ACROSS, DOWN = alt.X("x:Q", scale=None), alt.Y("y:Q", scale=None)
+"""How a chart shows what `row` gives, and places in units from the axes' upper left."""
 LETTER = 0.56
 """An average letter's width in units of the font's size, to leave room for text."""
 KEY_LINE = 18.0

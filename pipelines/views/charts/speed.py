@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import altair as alt
 
 from pipelines.views.charts.parts import (
+    ACROSS,
     DOWN,
     FILL,
     LABEL,
@@ -134,20 +135,18 @@ def _names(points: Sequence[Point], axes: Axes, looks: Looks) -> list[alt.Chart]
     for point, box in name_boxes(points, axes):
         x, y = axes.place(point.seconds, point.value)
         left, middle = box[0], box[1] + LINE / 2
-        end, far = left if left > x else left + box[2], abs(middle - y) > 1.5 * LINE
+        near, far = left if left > x else left + box[2], abs(middle - y) > 1.5 * LINE
         label = shortened(point.method, LETTERS)
         given = row(point.method, looks[point.method], x=left, y=middle, label=label)
-        rows.append({**given, "end": end, "point_x": x, "point_y": y, "far": far})
+        rows.append({**given, "end": near, "point_x": x, "point_y": y, "far": far})
     base = alt.Chart(data(rows)).encode(y=DOWN, description=MARK)
     halo = base.mark_text(stroke="#ffffff", strokeWidth=3, strokeJoin="round")
-    beside, near = alt.X("x:Q", scale=None), alt.X("end:Q", scale=None)
     leaders = base.transform_filter("datum.far").mark_rule(stroke="#999999", strokeWidth=0.7)
+    end = alt.X("end:Q", scale=None)
     return [
-        leaders.encode(
-            x=alt.X("end:Q", scale=None), x2=alt.X2("point_x:Q"), y2=alt.Y2("point_y:Q")
-        ),
-        halo.encode(x=alt.X("x:Q", scale=None), text=LABEL),
-        base.mark_text().encode(x=alt.X("x:Q", scale=None), text=LABEL),
+        leaders.encode(x=end, x2=alt.X2("point_x:Q"), y2=alt.Y2("point_y:Q")),
+        halo.encode(x=ACROSS, text=LABEL),
+        base.mark_text().encode(x=ACROSS, text=LABEL),
     ]
 
 
