@@ -31,7 +31,10 @@ def fuse(
     checkpoint: Checkpoint = None,
     parameters: MethodParameters = None,
     gray: Annotated[
-        bool, Parameter(help="Write luminance only, without the visible image's colours.")
+        bool,
+        Parameter(
+            help="Write luminance only, without the visible image's colours.", show_default=False
+        ),
     ] = False,
     device: Device = "cpu",
 ) -> int:
@@ -71,7 +74,10 @@ def parameters_of(method: str, given: list[str] | None) -> dict[str, Any]:
 
 
 def methods(
-    *, as_json: Annotated[bool, Parameter(name="--json", help="Print them as JSON.")] = False
+    *,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help="Print them as JSON.", show_default=False)
+    ] = False,
 ) -> int:
     """List the fusion methods with paper, licence, parameters and checkpoint state."""
     known = cards()

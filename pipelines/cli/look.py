@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def explain(
-    method: Method,
+    method: Annotated[
+        Method, Parameter(help="NAME or NAME/PRESET, as fuse-then methods lists them.")
+    ],
     /,
     *,
     infrared: Annotated[Path, Parameter(metavar="FILE", help="The infrared image.")],
@@ -99,13 +101,13 @@ def _luminances(infrared: Path, visible: Path) -> tuple[Image, Image]:
 def sheet(
     fused: Annotated[
         list[str],
-        Parameter(metavar="NAME=DIR...", help="The columns: a caption, and its fused images."),
+        Parameter(help="NAME=DIR for each column: its caption, and the folder of its images."),
     ],
     /,
     *,
     infrared: InfraredFolder,
     visible: VisibleFolder,
-    out: Annotated[Path, Parameter(metavar="FILE", help="The picture to write, PNG or JPEG.")],
+    out: Annotated[Path, Parameter(metavar="FILE", help="The picture to write, a PNG.")],
     pairs: Annotated[
         str, Parameter(metavar="N|NAME,NAME", help="How many rows, evenly spaced, or which.")
     ] = "6",

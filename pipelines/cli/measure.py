@@ -34,7 +34,8 @@ def profile(
     ] = "640x480",
     device: Device = "cpu",
     threads: Annotated[
-        int | None, Parameter(metavar="N", help="On the processor (default: torch's choice).")
+        int | None,
+        Parameter(metavar="N", help="Threads on the processor (default: torch's choice)."),
     ] = None,
     repeats: Annotated[
         int, Parameter(metavar="N", help="How often to time it; the median counts.")
@@ -168,7 +169,7 @@ class FolderOptions:
     fused: Annotated[Path | None, Parameter(metavar="DIR", help="The fused images.")] = None
     convention: Annotated[
         Literal["paper", "released"] | None,
-        Parameter(help="Whose definitions: those behind Table 3 (default), or the evaluator's."),
+        Parameter(help="Whose definitions: the paper's, or its evaluator's (default: paper)."),
     ] = None
     metrics: Annotated[
         list[str] | None,

@@ -58,7 +58,8 @@ Changes = Annotated[
     Parameter(
         name="--set",
         metavar="KEY=VALUE",
-        help="Change a key of the YAML, as in detection.epochs=3; may be given several times.",
+        help="Change a key of the YAML, as in detection.epochs=3 or root=/data; may be given "
+        "several times.",
     ),
 ]
 MethodParameters = Annotated[

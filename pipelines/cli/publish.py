@@ -65,15 +65,15 @@ def page_path(given: Path | None, store: Store, name: str) -> Path:
 def sync(
     experiments: Annotated[
         list[str] | None,
-        Parameter(
-            metavar="EXPERIMENT...", help="Names or YAML files (default: all the store remembers)."
-        ),
+        Parameter(help="Names or YAML files (default: all the store remembers)."),
     ] = None,
     /,
     *,
     uri: Annotated[
         str | None,
-        Parameter(help="sqlite:///FILE.db or http://HOST:PORT (default: the store's own)."),
+        Parameter(
+            metavar="URI", help="sqlite:///FILE.db or http://HOST:PORT (default: the store's own)."
+        ),
     ] = None,
     store: StorePlace = None,
 ) -> int:
