@@ -378,3 +378,11 @@ def test_an_interruption_is_told_without_a_traceback(
     assert capsys.readouterr().err == (
         "fuse-then: stopped; finished stages are kept, run again to go on.\n"
     )
+
+
+def test_a_bug_keeps_its_traceback(
+    flows: SimpleNamespace, write_experiment: Write, store: list[str]
+) -> None:
+    flows.error = ValueError("a bug")
+    with pytest.raises(ValueError, match="a bug"):
+        flows.run(["train-fusion", str(write_experiment()), *store])
