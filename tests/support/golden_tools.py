@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 Array = NDArray[np.float64]
-HERE = Path(__file__).parent / "goldens"
+HERE = Path(__file__).parents[1] / "fusion" / "goldens"
 SAMPLES = 200
 ZOO = (
     "cddfuse",

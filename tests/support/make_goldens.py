@@ -1,4 +1,6 @@
-"""Make the small reference files from the complete ones: python tests/make_goldens.py FOLDER.
+"""Make the small reference files from the complete ones.
+
+    python tests/support/make_goldens.py FOLDER
 
 FOLDER holds <name>.npz, <name>_keys.json and losses.json, as computed by the authors' modules.
 Nothing here runs our own network.
@@ -66,5 +68,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("Give the folder of complete references: python tests/make_goldens.py FOLDER")
+        sys.exit("Give the folder of complete references: make_goldens.py FOLDER")
     main(Path(sys.argv[1]))
