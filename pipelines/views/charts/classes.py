@@ -24,7 +24,7 @@ from pipelines.views.charts.parts import (
 )
 from pipelines.views.charts.theme import INK, SMALL, Looks
 
-WIDTH, ROW, HEAD, NUMBER, LETTERS = 340.0, 19.0, 24.0, 42.0, 18
+WIDTH, ROW, HEAD, LETTERS, LONGEST = 340.0, 19.0, 24.0, 18, 14
 DIAMOND = "M0,-1L1,0L0,1L-1,0Z"
 
 
@@ -45,11 +45,13 @@ def class_bars(table: Table, column: int, looks: Looks) -> alt.LayerChart | None
     bars = _bars(table, column)
     if not bars:
         return None
-    room = Room(label_width([bar.method for bar in bars], LETTERS), HEAD, NUMBER, 22)
-    width, height = WIDTH - room.left - room.right, ROW * len(bars)
     name, digits = table.columns[column], table.digits
+    numbers = [f"{bar.value.mean:.{digits}f}" for bar in bars]
+    right = label_width(numbers, LONGEST, SMALL) + 4
+    room = Room(label_width([bar.method for bar in bars], LETTERS), HEAD, right, 22)
+    width, height = WIDTH - room.left - room.right, ROW * len(bars)
     rows = [_row(bar, ROW * (n + 0.5), looks, digits) for n, bar in enumerate(bars)]
-    told = ", ".join(f"{bar.method} {bar.value.mean:.{digits}f}" for bar in bars)
+    told = ", ".join(f"{bar.method} {number}" for bar, number in zip(bars, numbers, strict=True))
     layers = [*titles(room, WIDTH, shortened(name, 40)), *_marks(rows, room, width, _across(bars))]
     return chart(layers, WIDTH, HEAD + height + room.bottom, room, f"{name}: {told}")
 

@@ -23,9 +23,7 @@ from pipelines.views.charts.parts import (
 )
 from pipelines.views.charts.theme import INK, QUIET, SMALL, WASH, Looks
 
-WIDTH, ROW, LETTERS = 400.0, 32.0, 19
-NUMBERS = 128.0
-"""The room of mean, interval and p at the right."""
+WIDTH, ROW, LETTERS, LONGEST = 400.0, 32.0, 19, 33
 
 
 def forest(found: Sequence[Difference], looks: Looks, digits: int, lower: bool) -> alt.LayerChart:
@@ -34,12 +32,13 @@ def forest(found: Sequence[Difference], looks: Looks, digits: int, lower: bool) 
     Markers are filled where Holm's p is below 5 %. `lower` says that the lowest value is best.
     """
     rows = sorted(found, key=lambda d: d.mean if lower else -d.mean)
-    room = Room(label_width([d.method for d in rows], LETTERS) + 6, 8, NUMBERS, 38)
+    right = label_width([numbers(d, digits) for d in rows], LONGEST, SMALL)
+    room = Room(label_width([d.method for d in rows], LETTERS) + 6, 8, right, 38)
     width, height = WIDTH - room.left - room.right, ROW * len(rows)
     values = [_row(d, ROW * (n + 0.5), looks, digits) for n, d in enumerate(rows)]
     what = f"Differences in {rows[0].column} to {rows[0].reference}: "
     told = "; ".join(f"{d.method} {numbers(d, digits)}, {p_text(d.p_holm)}" for d in rows)
-    layers = [*_ground(rows, room, width), *_marks(values, room, width, _across(rows))]
+    layers = [*_ground(rows, room, width), *_marks(values, room, width, _across(rows, width))]
     return chart(layers, WIDTH, room.top + height + room.bottom, room, what + told)
 
 
@@ -68,12 +67,12 @@ def _row(found: Difference, y: float, looks: Looks, digits: int) -> dict[str, ob
     )  # fmt: skip
 
 
-def _across(rows: Sequence[Difference]) -> alt.X:
+def _across(rows: Sequence[Difference], width: float) -> alt.X:
     ends = [0.0, *(d.low for d in rows), *(d.high for d in rows)]
     pad = 0.04 * (max(ends) - min(ends)) or 1.0
     scale = alt.Scale(domain=[min(ends) - pad, max(ends) + pad], nice=False, zero=False)
     title = f"{rows[0].column}, difference to {shortened(rows[0].reference, 24)}"
-    axis = alt.Axis(tickCount=4, title=title, labelColor=INK)
+    axis = alt.Axis(tickCount=max(2, width // 34), title=title, labelColor=INK)
     return alt.X("low:Q", scale=scale, axis=axis)
 
 

@@ -64,9 +64,9 @@ def shortened(label: str, letters: int) -> str:
     return f"{label[:first].rstrip()}\N{HORIZONTAL ELLIPSIS}{label[-last:].lstrip()}"
 
 
-def label_width(labels: Iterable[str], letters: int) -> float:
+def label_width(labels: Iterable[str], letters: int, size: float = SIZE) -> float:
     """Return the room that the longest of the labels needs once they are shortened."""
-    return max((min(len(label), letters) for label in labels), default=0) * SIZE * LETTER + 11
+    return max((min(len(label), letters) for label in labels), default=0) * size * LETTER + 11
 
 
 @dataclass(frozen=True)

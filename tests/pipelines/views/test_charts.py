@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -107,6 +108,19 @@ def test_differences_are_ordered_and_filled_where_they_are_sure() -> None:
     assert sorted(heights, key=lambda n: heights[n]) == ["visible", "infrared", "average"]
     turned = forest(differences(-2.0, 3.0, -4.0), LOOKS, 1, lower=True)
     assert of(turned, "average", "y") < of(turned, "infrared", "y") < of(turned, "visible", "y")
+
+
+def test_numbers_of_any_length_have_their_room() -> None:
+    """The narrowest letters that a browser may have are digits of 0.5 em."""
+    for mean in (0.1, 12.3, 1234.5):
+        long = [Difference("average", "best", "MSE", mean, mean - 1, mean + 1, 0.2, 0.2)]
+        spec = forest(long, LOOKS, 3, lower=True).to_dict()
+        (words,) = of(forest(long, LOOKS, 3, lower=True), "average", "numbers")
+        assert spec["padding"]["right"] - 10 > 0.5 * 10.5 * len(words)
+        assert spec["width"] > 60
+        bars = class_bars(replace(table(Value(mean, None, 1)), digits=3), 0, LOOKS)
+        assert bars is not None
+        assert bars.to_dict()["padding"]["right"] > 0.55 * 10.5 * len(f"{mean:.3f}")
 
 
 def test_bars_hold_mean_interval_and_the_papers_number() -> None:

@@ -80,6 +80,8 @@ def finish(store: Store) -> Finish:
             if stage.kind.name == "detect":
                 (out / "samples").mkdir()
                 (out / "samples" / "a.png").write_bytes(b"png")
+                (out / "predictions.json").write_text("[]")
+                (out / "curves.json").write_text('{"recall": [0, 1], "precision": {"Car": [1, 0]}}')
             store.commit(stage, facts(metrics=DETECTION, digest=stage.key))
 
     return lambda cell: finish(cell.result)
@@ -165,6 +167,7 @@ def test_a_child_tells_params_metrics_data_and_files(
         "fuse/manifest.json",
         "train_detector/manifest.json",
         "detect/samples/a.png",
+        "detect/precision_recall.png",
         "detect/manifest.json",
     }
 
