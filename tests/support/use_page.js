@@ -69,6 +69,13 @@ const view = (strip, place) => {
   found.other = box.querySelector(".left").innerText;
   choose("cut", 25);
   found.cut = getComputedStyle(box.querySelector(".left svg")).clipPath;
+  const stage = box.querySelector(".stage");
+  const { left: edge, width } = stage.getBoundingClientRect();
+  found.dragged = [1, 0].map((buttons) => {
+    const clientX = edge + (buttons ? 0.6 : 0.1) * width;
+    stage.dispatchEvent(new PointerEvent("pointermove", { clientX, buttons, bubbles: true }));
+    return Math.round(look("cut").value);
+  });
   look("close").click();
   found.closed = !box.open;
   return found;

@@ -119,6 +119,7 @@ def test_two_images_are_compared_with_boxes_on_and_off(
     assert boxes["predictions"][0] == 0  # a source has none
     assert boxes["truth"][1] + boxes["predictions"][1] == right
     assert boxes["other"].startswith("infrared image")
+    assert boxes["dragged"] == [60, 60]  # with a pressed button, and then without
     assert re.fullmatch(r"inset\(0(px|%)? 75% 0(px|%)? 0(px|%)?\)", boxes["cut"])
 
 
