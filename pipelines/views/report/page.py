@@ -22,8 +22,7 @@ from pipelines.results.values import Row, Table
 from pipelines.specs.dataset import TASKS
 from pipelines.store.store import Store
 from pipelines.views import formats
-from pipelines.views.charts.theme import looks
-from pipelines.views.report import figures, origins, sentences
+from pipelines.views.report import origins, sentences
 from pipelines.views.report.content import collect
 from pipelines.views.report.model import BOXES, Report, Strip, TaskReport
 
@@ -67,6 +66,8 @@ def write_report(
 
 def page(report: Report) -> str:
     """Return the report as one HTML document, a function of its data alone."""
+    from pipelines.views.charts.theme import looks  # half a second that no cached run needs
+
     style, script = (_own(name) for name in ("style.css", "page.js"))
     return (
         _environment()
@@ -98,6 +99,8 @@ def _sections(report: Report) -> Iterator[Section]:
 
 
 def _environment() -> Environment:
+    from pipelines.views.report import figures
+
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
