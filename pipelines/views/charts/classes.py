@@ -9,7 +9,6 @@ import altair as alt
 
 from pipelines.results.values import Row, Table, Value
 from pipelines.views.charts.parts import (
-    DOWN,
     FILL,
     LABEL,
     MARK,
@@ -50,7 +49,7 @@ def class_bars(table: Table, column: int, looks: Looks) -> alt.LayerChart | None
     right = label_width(numbers, LONGEST, SMALL) + 4
     room = Room(label_width([bar.method for bar in bars], LETTERS), HEAD, right, 22)
     width, height = WIDTH - room.left - room.right, ROW * len(bars)
-    rows = [_row(bar, ROW * (n + 0.5), looks, digits) for n, bar in enumerate(bars)]
+    rows = [_row(bar, n, looks, digits) for n, bar in enumerate(bars)]
     told = ", ".join(f"{bar.method} {number}" for bar, number in zip(bars, numbers, strict=True))
     layers = [*titles(room, WIDTH, shortened(name, 40)), *_marks(rows, room, width, _across(bars))]
     return chart(layers, WIDTH, HEAD + height + room.bottom, room, f"{name}: {told}")
@@ -72,14 +71,14 @@ def _printed(rows: Sequence[Row], place: int, column: int) -> float | None:
     return value.mean if value is not None else None
 
 
-def _row(bar: Bar, y: float, looks: Looks, digits: int) -> dict[str, object]:
+def _row(bar: Bar, place: int, looks: Looks, digits: int) -> dict[str, object]:
     low, high = bar.value.ci95 or (None, None)
     number = f"{bar.value.mean:.{digits}f}"
     between = f" [{low:.{digits}f}, {high:.{digits}f}]" if bar.value.ci95 else ""
     printed = f", paper {bar.paper:.{digits}f}" if bar.paper is not None else ""
     return row(
-        bar.method, looks[bar.method], number + between + printed, y=y, top=y - ROW / 2 + 3,
-        bottom=y + ROW / 2 - 3, zero=0, mean=bar.value.mean, low=low, high=high, paper=bar.paper,
+        bar.method, looks[bar.method], number + between + printed, row=place,
+        mean=bar.value.mean, low=low, high=high, paper=bar.paper,
         label=shortened(bar.method, LETTERS), number=number,
     )  # fmt: skip
 
@@ -90,26 +89,23 @@ def _across(bars: Sequence[Bar]) -> alt.X:
         ends += [bar.value.mean, *(bar.value.ci95 or ()), bar.paper or 0.0]
     scale = alt.Scale(domain=[min(ends), max(ends) or 1.0], nice=False)
     axis = alt.Axis(tickCount=5, title=None, labelPadding=3)
-    return alt.X("zero:Q", scale=scale, axis=axis)
+    return alt.X("mean:Q", scale=scale, axis=axis)
 
 
 def _marks(
     rows: Sequence[dict[str, object]], room: Room, width: float, across: alt.X
 ) -> list[alt.Chart]:
-    base = alt.Chart(data(rows)).encode(y=DOWN, description=MARK)
-    known = base.transform_filter("isValid(datum.low)")
-    paper = base.transform_filter("isValid(datum.paper)")
-    bars = base.mark_rect(opacity=0.8).encode(
-        x=across, x2=alt.X2("mean:Q"), y=alt.Y("top:Q", scale=None), y2=alt.Y2("bottom:Q"),
-        fill=FILL,
-    )  # fmt: skip
+    down = alt.Y("row:O", axis=None, scale=alt.Scale(paddingInner=0.3, paddingOuter=0.15))
+    base = alt.Chart(data(rows)).encode(y=down, description=MARK)
+    known = base.transform_filter("isValid(datum.low)").mark_rule(stroke=INK, strokeWidth=1.6)
+    paper = base.transform_filter("isValid(datum.paper)").mark_point(
+        shape=DIAMOND, fill="#ffffff", stroke=INK, strokeWidth=1
+    )
     numbers = base.mark_text(align="right", fontSize=SMALL)
     return [
-        bars,
-        known.mark_rule(stroke=INK, strokeWidth=1.6).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q")),
-        paper.mark_point(shape=DIAMOND, fill="#ffffff", stroke=INK, strokeWidth=1).encode(
-            x=alt.X("paper:Q")
-        ),
+        base.mark_bar(opacity=0.8).encode(x=across, fill=FILL),
+        known.encode(x=alt.X("low:Q"), x2=alt.X2("high:Q")),
+        paper.encode(x=alt.X("paper:Q")),
         base.mark_text().encode(x=at_x(-room.left), text=LABEL),
         numbers.encode(x=at_x(width + room.right), text=alt.Text("number:N")),
     ]

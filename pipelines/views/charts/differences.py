@@ -8,7 +8,7 @@ import altair as alt
 
 from pipelines.results.evidence import ALPHA, Difference
 from pipelines.views.charts.parts import (
-    DOWN,
+    ACROSS,
     LABEL,
     MARK,
     SHAPE,
@@ -35,10 +35,10 @@ def forest(found: Sequence[Difference], looks: Looks, digits: int, lower: bool) 
     right = label_width([numbers(d, digits) for d in rows], LONGEST, SMALL)
     room = Room(label_width([d.method for d in rows], LETTERS) + 6, 8, right, 38)
     width, height = WIDTH - room.left - room.right, ROW * len(rows)
-    values = [_row(d, ROW * (n + 0.5), looks, digits) for n, d in enumerate(rows)]
+    values = [_row(d, n, looks, digits) for n, d in enumerate(rows)]
     what = f"Differences in {rows[0].column} to {rows[0].reference}: "
     told = "; ".join(f"{d.method} {numbers(d, digits)}, {p_text(d.p_holm)}" for d in rows)
-    layers = [*_ground(rows, room, width), *_marks(values, room, width, _across(rows, width))]
+    layers = _layers(values, room, width, _across(rows, width))
     return chart(layers, WIDTH, room.top + height + room.bottom, room, what + told)
 
 
@@ -57,11 +57,11 @@ def _signed(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _row(found: Difference, y: float, looks: Looks, digits: int) -> dict[str, object]:
+def _row(found: Difference, number: int, looks: Looks, digits: int) -> dict[str, object]:
     sure, look = found.p_holm < ALPHA, looks[found.method]
     words = f"{numbers(found, digits)}, {p_text(found.p_holm)}"
     return row(
-        found.method, look, words, y=y, mean=found.mean, low=found.low, high=found.high,
+        found.method, look, words, row=number, mean=found.mean, low=found.low, high=found.high,
         sure=sure, fill=look.colour if sure else "#ffffff", label=shortened(found.method, LETTERS),
         numbers=numbers(found, digits), p=p_text(found.p_holm),
     )  # fmt: skip
@@ -72,35 +72,22 @@ def _across(rows: Sequence[Difference], width: float) -> alt.X:
     pad = 0.04 * (max(ends) - min(ends)) or 1.0
     scale = alt.Scale(domain=[min(ends) - pad, max(ends) + pad], nice=False, zero=False)
     title = f"{rows[0].column}, difference to {shortened(rows[0].reference, 24)}"
-    axis = alt.Axis(tickCount=max(2, width // 34), title=title, labelColor=INK)
+    axis = alt.Axis(tickCount=3 if width < 130 else 4, title=title, labelColor=INK)
     return alt.X("low:Q", scale=scale, axis=axis)
 
 
-def _ground(rows: Sequence[Difference], room: Room, width: float) -> list[alt.Chart]:
-    """Return every second row's background and the line of no difference."""
-    ends = {"left": -room.left, "right": width + room.right}
-    bands = [{**ends, "top": ROW * n, "bottom": ROW * (n + 1)} for n in range(1, len(rows), 2)]
-    zero = alt.Chart(data([{"zero": 0}])).mark_rule(stroke=INK, strokeWidth=1.2)
-    return [
-        alt.Chart(data(bands))
-        .mark_rect(fill=WASH, opacity=1)
-        .encode(
-            x=alt.X("left:Q", scale=None),
-            x2=alt.X2("right:Q"),
-            y=alt.Y("top:Q", scale=None),
-            y2=alt.Y2("bottom:Q"),
-        ),
-        zero.encode(x=alt.X("zero:Q")),
-    ]
-
-
-def _marks(
+def _layers(
     values: Sequence[dict[str, object]], room: Room, width: float, across: alt.X
 ) -> list[alt.Chart]:
-    base = alt.Chart(data(values)).encode(y=DOWN, description=MARK)
-    fill = alt.Fill("fill:N", scale=None)
-    right = at_x(width + 10)
+    down = alt.Y("row:O", axis=None, scale=alt.Scale(padding=0))
+    ends = {"x": -room.left, "x2": width + room.right}
+    stripes = [{"row": n, **ends} for n in range(1, len(values), 2)]
+    zero = alt.Chart(data([{"zero": 0}])).mark_rule(stroke=INK, strokeWidth=1.2)
+    base = alt.Chart(data(values)).encode(y=down, description=MARK)
+    fill, right = alt.Fill("fill:N", scale=None), at_x(width + 10)
     return [
+        alt.Chart(data(stripes)).mark_rect(fill=WASH).encode(x=ACROSS, x2=alt.X2("x2:Q"), y=down),
+        zero.encode(x=alt.X("zero:Q")),
         base.mark_rule(strokeWidth=2).encode(x=across, x2=alt.X2("high:Q"), stroke=STROKE),
         base.mark_point().encode(x=alt.X("mean:Q"), shape=SHAPE, fill=fill, stroke=STROKE),
         base.mark_text().encode(x=at_x(-room.left), text=LABEL),

@@ -104,10 +104,12 @@ def test_differences_are_ordered_and_filled_where_they_are_sure() -> None:
         f"{MINUS}2.0 [{MINUS}3.0, {MINUS}1.0]",
         "p = 0.010",
     )
-    heights = {name: of(chart, name, "y")[0] for name in NAMES[:3]}
+    heights = {name: of(chart, name, "row")[0] for name in NAMES[:3]}
     assert sorted(heights, key=lambda n: heights[n]) == ["visible", "infrared", "average"]
     turned = forest(differences(-2.0, 3.0, -4.0), LOOKS, 1, lower=True)
-    assert of(turned, "average", "y") < of(turned, "infrared", "y") < of(turned, "visible", "y")
+    assert (
+        of(turned, "average", "row") < of(turned, "infrared", "row") < of(turned, "visible", "row")
+    )
 
 
 def test_numbers_of_any_length_have_their_room() -> None:
