@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 from detection.ap import PrecisionRecall, evaluate
 from fusion.files import write_atomically
+from pipelines.store.digests import digest
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
 
@@ -33,7 +34,7 @@ def stage_charts(stage: Stage, store: Store, title: str) -> list[Path]:
     for name, (file, draw) in CHARTS.items():
         if not (folder / file).is_file():
             continue
-        path = store.root / "charts" / f"{stage.key}-{LOOK}" / name
+        path = store.root / "charts" / f"{stage.key}-{digest([LOOK, title])[:8]}" / name
         if not path.is_file() or path.stat().st_mtime < (folder / file).stat().st_mtime:
             try:
                 chart = draw(folder, stage.inputs["index"].local["dataset"]["classes"], title)
