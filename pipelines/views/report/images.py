@@ -13,7 +13,7 @@ from fusion.pairs import Image
 from segmentation.datasets import Palette
 
 SIDE, QUALITY = 640, 76
-"""Largest side in pixels and WebP quality: about 20 to 45 kB an image.
+"""Largest side in pixels and WebP quality: about 10 to 45 kB an image.
 
 A report of 10 methods, 2 tasks and 3 images a task has 75 images and stays below 4 MB.
 """
