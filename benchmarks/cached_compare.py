@@ -21,10 +21,10 @@ import yaml
 
 from benchmarks.common import Row, table
 from pipelines.planning.planner import make_plan
-from pipelines.specs.dataset import TASKS
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store
+from pipelines.tasks.task import tasks
 from tests.support.synthetic_store import finish
 
 WANTED_SECONDS = 10.0
@@ -67,7 +67,7 @@ def run() -> list[Row]:
 
 def finished(spec: ExperimentSpec, store: Store) -> int:
     """Finish every stage of an experiment with made-up results; return how many there are."""
-    plan = make_plan(spec, store, TASKS, lambda _title: lambda *_: None)
+    plan = make_plan(spec, store, tasks(), lambda _title: lambda *_: None)
     finish(plan.cells, store)
     return len({stage.title for cell in plan.cells for stage in cell.stages})
 

@@ -28,10 +28,10 @@ from pipelines.execution.job import Job
 from pipelines.execution.runner import job_of
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
-from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.store.stage import load_body
 from pipelines.store.store import Store
+from pipelines.tasks.task import tasks
 
 WANTED_SHARE = 0.10
 DEMO_SECONDS, DEMO_SLOTS = 420.0, 2
@@ -102,7 +102,7 @@ def loop(store: Store) -> None:
 
 
 def _plan(name: str, root: Path) -> Plan:
-    return make_plan(load_experiment(name), Store(root), TASKS, lambda _title: lambda *_: None)
+    return make_plan(load_experiment(name), Store(root), tasks(), lambda _title: lambda *_: None)
 
 
 def _steps(plan: Plan) -> int:

@@ -24,9 +24,9 @@ import yaml
 from benchmarks.cached_compare import EXPERIMENT
 from benchmarks.common import Row, table
 from pipelines.planning.planner import make_plan
-from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_dataset, load_experiment
 from pipelines.store.store import Store
+from pipelines.tasks.task import tasks
 from tests.support.synthetic_store import finish
 
 IMAGES = {"detection": 420, "segmentation": 361}
@@ -52,7 +52,7 @@ def run(folder: str | None = None) -> list[Row]:
         experiment, store = home / "report.yaml", Store(home / "store")
         experiment.write_text(yaml.safe_dump(_experiment()), encoding="utf-8")
         spec = load_experiment(str(experiment))
-        plan = make_plan(spec, store, TASKS, lambda _title: lambda *_: None)
+        plan = make_plan(spec, store, tasks(), lambda _title: lambda *_: None)
         finish(plan.cells, store, NOISE)
         first, second = (_measured(experiment, store) for _ in range(2))
     what = f"report: 10 methods x 2 tasks x 3 seeds, {second.page_megabytes:.1f} MB of HTML"

@@ -22,6 +22,7 @@ from benchmarks.ap import CLASSES, Found, _annotation, _detections
 from benchmarks.common import Row, table
 from detection.ap import evaluate
 from detection.datasets import Annotation, coco_ground_truth
+from detection.matching import rankings
 from detection.resampling import ApResampler
 from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
 
@@ -60,7 +61,7 @@ def measure(options: argparse.Namespace) -> tuple[int, float, float, float]:
     ours, found = [], []
     for cell in cells:
         start = time.process_time()
-        found.append(ApResampler(ground_truth, cell, CLASSES).resample(counts))
+        found.append(ApResampler(rankings(ground_truth, cell, CLASSES)).resample(counts))
         ours.append(time.process_time() - start)
     theirs, errors = [], []
     for row in range(options.repeated):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detection.ap import RECALLS, Detection
-from detection.matching import IOUS, Ranking, rankings
+from detection.ap import RECALLS
+from detection.matching import IOUS, Ranking
 from fusion.nan import mean_present
 
 CHUNK = 1 << 18
@@ -60,14 +60,9 @@ class ApResampler:
     Source: COCOeval.accumulate; the bootstrap over images is Efron and Tibshirani's (1993).
     """
 
-    def __init__(
-        self,
-        ground_truth: Mapping[str, Any],
-        detections: Sequence[Detection],
-        classes: Sequence[str],
-    ) -> None:
-        """Match; the arguments are those of `evaluate`, which checks them."""
-        self._classes = rankings(ground_truth, detections, classes)
+    def __init__(self, classes: Sequence[Ranking]) -> None:
+        """Take the detections of each class as `detection.matching.rankings` matched them."""
+        self._classes = classes
 
     def resample(self, counts: Counts) -> ResampledAp:
         """Return the AP of each row of `counts`, int[resamples, images] in order of image ids."""

@@ -13,10 +13,11 @@ subprocess on one leased device (`pipelines.execution`). A step that fails stops
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
@@ -32,131 +33,143 @@ from pipelines.execution.worker import StageFailed
 from pipelines.planning.memory import remember
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
-from pipelines.results.robustness import robustness_tables, runnable
-from pipelines.results.tables import experiment_tables
-from pipelines.specs.dataset import TASKS, Task
-from pipelines.specs.loading import load_experiment, words_of
-from pipelines.store.store import open_store
+from pipelines.results.comparison import KEPT, Comparison, RunFailed
+from pipelines.results.finished import read_results
+from pipelines.results.robustness import robustness_tables
+from pipelines.results.tables import experiment_evidence
+from pipelines.specs.experiment import ExperimentSpec
+from pipelines.specs.loading import load_experiment
+from pipelines.store.store import Store, open_store
+from pipelines.tasks.task import Task, task_of, tasks
 from pipelines.views.formats import render
 from pipelines.views.report.page import write_report
-from pipelines.views.tracking.robustness import log_robustness
 from pipelines.views.tracking.tracker import Tracker
 
 Overrides = dict[str, Any]
+Experiment = str | ExperimentSpec
+"""A name, a YAML file, or what has been loaded from one."""
 ARTIFACT = "The tables as they stood when the run ended; fuse-then table prints them again."
 
 
-@flow(name="fuse-then-detect", flow_run_name="{experiment}")
+def _run_name() -> str:
+    """Return the experiment's name: the flow's parameter, or what it holds."""
+    experiment = runtime.flow_run.parameters["experiment"]
+    return experiment.name if isinstance(experiment, ExperimentSpec) else str(experiment)
+
+
+@flow(name="fuse-then-detect", flow_run_name=_run_name)
 def fuse_then_detect(
-    experiment: str = "table4",
+    experiment: Experiment = "table4",
     overrides: Overrides | None = None,
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
-) -> str:
+) -> Comparison:
     """Train each fusion method, fuse the dataset, train YOLOv5 on it, and tabulate AP."""
-    return run_experiment(experiment, overrides, store, devices, jobs, tasks=("detection",))
+    return run_experiment(
+        Work(store, devices, jobs), experiment, overrides, (task_of("detection"),)
+    )
 
 
-@flow(name="fuse-then-segment", flow_run_name="{experiment}")
+@flow(name="fuse-then-segment", flow_run_name=_run_name)
 def fuse_then_segment(
-    experiment: str = "table5",
+    experiment: Experiment = "table5",
     overrides: Overrides | None = None,
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
-) -> str:
+) -> Comparison:
     """Train each fusion method, fuse the dataset, train DeepLabV3 on it, and tabulate IoU."""
-    return run_experiment(experiment, overrides, store, devices, jobs, tasks=("segmentation",))
+    return run_experiment(
+        Work(store, devices, jobs), experiment, overrides, (task_of("segmentation"),)
+    )
 
 
-@flow(name="fuse-then-score", flow_run_name="{experiment}")
+@flow(name="fuse-then-score", flow_run_name=_run_name)
 def fuse_then_score(
-    experiment: str = "table3",
+    experiment: Experiment = "table3",
     overrides: Overrides | None = None,
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
-) -> str:
+) -> Comparison:
     """Train each fusion method, fuse the dataset, and tabulate how good the images look."""
-    return run_experiment(experiment, overrides, store, devices, jobs, tasks=("scoring",))
+    return run_experiment(Work(store, devices, jobs), experiment, overrides, (task_of("scoring"),))
 
 
-@flow(name="compare", flow_run_name="{experiment}")
+@flow(name="compare", flow_run_name=_run_name)
 def compare(
-    experiment: str = "demo",
+    experiment: Experiment = "demo",
     overrides: Overrides | None = None,
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
-) -> str:
+) -> Comparison:
     """Do all: every method's fused images are made once and serve every task."""
-    return run_experiment(experiment, overrides, store, devices, jobs, tasks=TASKS)
+    return run_experiment(Work(store, devices, jobs), experiment, overrides, tasks())
 
 
-@flow(name="train-fusion", flow_run_name="{experiment}")
+@flow(name="train-fusion", flow_run_name=_run_name)
 def train_fusion(
-    experiment: str = "demo",
+    experiment: Experiment = "demo",
     overrides: Overrides | None = None,
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
-) -> str:
-    """Train the fusion networks of an experiment, and nothing else."""
+) -> list[Path]:
+    """Train the fusion networks of an experiment, and nothing else; return their weights."""
     work = Work(store, devices, jobs)
     with work.screen.live():
-        plan = work.plan(experiment, overrides, TASKS)
+        plan = work.plan(experiment, overrides, tasks())
         remember(plan, work.store)
         steps = [cell.steps[0] for cell in plan.cells if cell.trains_fusion]
-        failures = work.run([[step] for step in steps])
-    _stop_if_failed(failures)
-    folders = {work.store.directory(step.stages[0]) for step in steps}
-    return "\n".join(sorted(f"{folder}/weights.pt" for folder in folders))
+        failures = work.run(plan, [[step] for step in steps])
+    if failures:
+        raise StageFailed("\n".join([*failures, KEPT]))
+    return sorted({work.store.directory(step.stages[0]) / "weights.pt" for step in steps})
 
 
 def run_experiment(
-    experiment: str,
+    work: Work,
+    experiment: Experiment,
     overrides: Overrides | None,
-    store: str | None,
-    devices: str | None,
-    jobs: int | None,
-    tasks: tuple[Task, ...],
-) -> str:
-    """Plan, run what is missing, log to MLflow, and return the tables as Markdown.
+    wanted: Iterable[Task],
+    track: Callable[[Plan, Store], Tracker] = Tracker,
+) -> Comparison:
+    """Plan, run what is missing, tabulate, write the page, and publish all to MLflow.
 
-    Raises InputError before any training when anything is wrong, and StageFailed at the end when
+    Raises InputError before any training when anything is wrong, and RunFailed at the end when
     a cell failed: by then everything else is done and tabulated.
     """
-    work = Work(store, devices, jobs)
     with work.screen.live():
-        plan = work.plan(experiment, overrides, tasks)
-        tracker = Tracker(plan, work.store)
+        plan = work.plan(experiment, overrides, wanted)
+        remember(plan, work.store)
+        tracker = track(plan, work.store)
         tracker.prepare()
-        failures = work.run([list(cell.steps) for cell in plan.cells], tracker.log_finished)
-        tables = experiment_tables(plan, work.store, tasks)
-        tracker.log_tables(tables)
-        # Only now: the tables do not wait for what is done to the pairs afterwards.
-        sweeps = runnable(plan, work.store)
-        new = not tracker.known or not all(step.cached(work.store) for step in sweeps)
-        failures += work.run([[step] for step in sweeps])
-        tables += robustness_tables(plan, work.store)
-        log_robustness(plan, work.store, tracker)
-        if new:
-            words = words_of(experiment, overrides)
-            tracker.log_report(write_report(plan, work.store, words, work.screen))
-    markdown = "\n\n".join(render(table, "md") for table in tables)
+        failures = work.run(plan, [cell.steps for cell in plan.cells], tracker.follow)
+        failures += work.run(plan, [[step] for step in plan.runnable_sweeps(work.store)])
+        results = read_results(plan, work.store)
+        evidence = experiment_evidence(results)
+        page = work.store.root / "reports" / f"{plan.experiment.name}.html"
+        if not tracker.published(results):
+            write_report(results, evidence, work.screen, page)
+        disturbed = tuple(robustness_tables(results))
+        comparison = Comparison(results, evidence, disturbed, page, tuple(failures))
+        tracker.publish(results, comparison.tables, page)
+    markdown = "\n\n".join(render(table, "md") for table in comparison.tables)
     create_markdown_artifact(markdown, key=artifact_key(plan), description=ARTIFACT)
-    _stop_if_failed(failures)
-    return markdown
+    if failures:
+        raise RunFailed(comparison)
+    return comparison
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{title}")
-def make(title: str, step: Step, work: Work) -> State[None]:
+def make(title: str, step: Step, work: Work, timeout_seconds: float) -> State[None]:
     """Make one step's missing stages, in a subprocess on a leased device."""
     if step.cached(work.store):
         return Completed(name="Cached", message=f"{title}: nothing to do")
     with work.screen.step(title) as report:
-        make_step(step, work.store, work.slots, work.timeout_seconds, report)
+        make_step(step, work.store, work.slots, timeout_seconds, report)
     work.screen.say(f"  done  {title}")
     get_run_logger().info("done: %s", title)
     return Completed(message=f"{title}: done")
@@ -169,22 +182,29 @@ class Work:
         self.store = open_store(store)
         self.slots = slots(devices, jobs)
         self.screen = Screen()
-        self.timeout_seconds = 0.0
 
-    def plan(self, experiment: str, overrides: Overrides | None, tasks: tuple[Task, ...]) -> Plan:
+    def plan(
+        self, experiment: Experiment, overrides: Overrides | None, wanted: Iterable[Task]
+    ) -> Plan:
         """Resolve and check everything; raises InputError, one sentence a problem."""
-        spec = load_experiment(experiment, overrides)
-        self.timeout_seconds = spec.timeout_hours * 3600
-        plan = make_plan(spec, self.store, tasks, self.screen.reporter())
+        if isinstance(experiment, str):
+            experiment = load_experiment(experiment, overrides)
+        plan = make_plan(experiment, self.store, wanted, self.screen.reporter())
         if plan.blocked:
             raise InputError("\n".join(dict.fromkeys(why for _, why in plan.blocked)))
         return plan
 
-    def run(self, chains: list[list[Step]], on_done: Callable[[], None] | None = None) -> list[str]:
+    def run(
+        self,
+        plan: Plan,
+        chains: Sequence[Sequence[Step]],
+        on_done: Callable[[], None] | None = None,
+    ) -> list[str]:
         """Run chains of steps, shared steps once, and return a line for each that failed.
 
         A chain ends at the step that fails; the other chains go on.
         """
+        seconds = plan.experiment.timeout_hours * 3600
         futures: dict[str, PrefectFuture[Any]] = {}
         titles: dict[str, str] = {}
         for chain in chains:
@@ -195,7 +215,7 @@ class Work:
                 if key not in futures:
                     # quote: Prefect shall not search the step for futures, there are none in it
                     futures[key] = make.submit(  # type: ignore[call-overload]
-                        step.title, quote(step), self, wait_for=before
+                        step.title, quote(step), self, seconds, wait_for=before
                     )
                 before = [futures[key]]
         for _ in as_completed(list(futures.values())):
@@ -215,11 +235,6 @@ def _failure(future: PrefectFuture[Any]) -> str | None:
         return None
     result = future.result(raise_on_failure=False)
     return str(result) if isinstance(result, Exception) else str(state.message or state.name)
-
-
-def _stop_if_failed(failures: list[str]) -> None:
-    if failures:
-        raise StageFailed("\n".join([*failures, "Finished steps are kept: run again to go on."]))
 
 
 def artifact_key(plan: Plan) -> str:

@@ -20,7 +20,7 @@ from pipelines.cli.options import Device
 if TYPE_CHECKING:
     from fusion.looking.profiling import Profile, ProfileSettings
     from fusion.pairs import ImagePair
-    from pipelines.tasks.quality import Scores
+    from fusion.quality.folders import Scores
 
 
 def profile(
@@ -205,7 +205,7 @@ class FolderOptions:
 def score_folders(options: FolderOptions) -> int:
     """Score the images of one folder against both sources, and print the table."""
     from fusion.pairs import list_pairs
-    from pipelines.tasks.quality import fused_images, summary
+    from fusion.quality.folders import fused_images, summary
 
     options.check(alone=True)
     assert options.infrared is not None  # checked
@@ -217,7 +217,7 @@ def score_folders(options: FolderOptions) -> int:
         if path is not None and not path.parent.is_dir():
             raise InputError(f"The folder of {path} does not exist; make it first.")
     found = _scored(pairs, fused, _metrics(options.metrics), options)
-    means = summary(found)
+    means = _with_intervals(summary(found), found)
     _write_scores(found, means, options)
     convention = options.convention or "paper"
     title = f"{options.fused}: {len(pairs)} images, convention {convention}"
@@ -227,7 +227,7 @@ def score_folders(options: FolderOptions) -> int:
 
 def _metrics(given: list[str] | None) -> list[str]:
     """Return the wanted metrics in the order given, each once; all of them by default."""
-    from pipelines.specs.tasks import Metric
+    from pipelines.tasks.scoring import Metric
 
     known = list(get_args(Metric))
     by_word = {name.casefold(): name for name in known}
@@ -241,8 +241,8 @@ def _metrics(given: list[str] | None) -> list[str]:
 def _scored(
     pairs: list[ImagePair], fused: dict[str, Path], metrics: list[str], options: FolderOptions
 ) -> Scores:
+    from fusion.quality.folders import score_images
     from pipelines.execution.progress import Screen
-    from pipelines.tasks.quality import score_images
 
     convention = options.convention or "paper"
     screen = Screen()
@@ -255,7 +255,7 @@ def _scored(
 
 
 def _write_scores(found: Scores, means: dict[str, Any], options: FolderOptions) -> None:
-    from pipelines.tasks.score_files import write_scores
+    from pipelines.tasks.scoring import write_scores
 
     if options.per_image is not None:
         write_scores(options.per_image, found.names, found.metrics, found.values)
@@ -263,6 +263,17 @@ def _write_scores(found: Scores, means: dict[str, Any], options: FolderOptions) 
         convention = options.convention or "paper"
         facts = {"metrics": means, "convention": convention, "images": len(found.names)}
         options.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _with_intervals(means: dict[str, dict[str, Any]], scores: Scores) -> dict[str, dict[str, Any]]:
+    """Return the means with their 95 % intervals over images."""
+    from pipelines.results.statistics.bootstrap import intervals
+
+    ends = intervals(scores.values)
+    return {
+        metric: {"mean": entry["mean"], "ci95": list(ci95) if ci95 else None, **entry}
+        for (metric, entry), ci95 in zip(means.items(), ends, strict=True)
+    }
 
 
 def _print_scores(means: dict[str, dict[str, Any]], images: int, title: str) -> None:

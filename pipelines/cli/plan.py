@@ -13,8 +13,8 @@ from pipelines.cli.options import Experiment, ExperimentOptions
 
 if TYPE_CHECKING:
     from pipelines.planning.plan import Plan
+    from pipelines.results.finished import Results
     from pipelines.results.values import Table
-    from pipelines.specs.dataset import Task
     from pipelines.store.stage import Stage
     from pipelines.store.store import Store
 
@@ -45,8 +45,11 @@ def plan(experiment: Experiment, /, *, options: ExperimentOptions = AS_WRITTEN) 
 
 
 def _state(stage: Stage, store: Store) -> tuple[str, str]:
-    manifest = store.manifest(stage)
-    if manifest is not None:
+    from pipelines.results.finished import read_stage
+
+    finished = read_stage(stage, store)
+    if finished is not None:
+        manifest = finished.manifest
         return "cached", f" ({manifest.seconds:.0f} s on {manifest.started[:10]})"
     log = store.partial(stage) / "log.txt"
     if store.directory(stage).exists():
@@ -62,40 +65,42 @@ def table(
     options: ExperimentOptions = AS_WRITTEN,
 ) -> int:
     """Print the tables of an experiment from whatever is finished."""
+    from pipelines.results.finished import read_results
+
     made, store = planned(experiment, options)
-    print_tables(finished_tables(made, store, form), form)
+    print_tables(finished_tables(read_results(made, store), form), form)
     for line in _blocked(made):
         print(f"blocked: {line}", file=sys.stderr)
     return 0
 
 
-def planned(
-    experiment: str, options: ExperimentOptions, tasks: tuple[Task, ...] | None = None
-) -> tuple[Plan, Store]:
-    """Return the plan of an experiment, for all tasks or some, and the store of its stages."""
+def planned(experiment: str, options: ExperimentOptions) -> tuple[Plan, Store]:
+    """Return the plan of an experiment, and the store of its stages."""
     from pipelines.execution.progress import Screen
     from pipelines.planning.planner import make_plan
-    from pipelines.specs.dataset import TASKS
     from pipelines.specs.loading import load_experiment
     from pipelines.store.store import open_store
+    from pipelines.tasks.task import tasks
 
     spec = load_experiment(experiment, options.overrides)
     store, screen = open_store(options.store), Screen()
     with screen.live():
-        return make_plan(spec, store, tasks or TASKS, screen.reporter()), store
+        return make_plan(spec, store, tasks(), screen.reporter()), store
 
 
-def finished_tables(
-    plan: Plan, store: Store, form: Format, tasks: tuple[Task, ...] | None = None
-) -> Sequence[Table]:
-    """Return the tables of `tasks`, or all, as they stand; those of disturbed pairs last."""
+def finished_tables(results: Results, form: Format) -> Sequence[Table]:
+    """Return all tables as they stand, those of disturbed pairs last."""
+    from pipelines.results.tables import experiment_evidence
+
+    return [*(one.table for one in experiment_evidence(results)), *disturbed(results, form)]
+
+
+def disturbed(results: Results, form: Format) -> list[Table]:
+    """Return the tables of disturbed pairs, as wide as suits a form."""
     from pipelines.results.robustness import robustness_tables
-    from pipelines.results.tables import experiment_tables
-    from pipelines.specs.dataset import TASKS
 
     # Read on a terminal, a table of all kinds of disturbance would be too wide.
-    disturbed = robustness_tables(plan, store, by_kind=form == "text")
-    return [*experiment_tables(plan, store, tasks or TASKS), *disturbed]
+    return robustness_tables(results, by_kind=form == "text")
 
 
 def print_tables(tables: Sequence[Table], form: Format) -> None:

@@ -33,9 +33,11 @@ def report(
     """Write one HTML page of whatever is finished, and print where it lies."""
     from pipelines.execution.progress import Screen
     from pipelines.planning.planner import make_plan
-    from pipelines.specs.dataset import TASKS
-    from pipelines.specs.loading import load_experiment, words_of
+    from pipelines.results.finished import read_results
+    from pipelines.results.tables import experiment_evidence
+    from pipelines.specs.loading import load_experiment
     from pipelines.store.store import open_store
+    from pipelines.tasks.task import tasks
     from pipelines.views.report.page import write_report
 
     spec = load_experiment(experiment, options.overrides)
@@ -43,8 +45,8 @@ def report(
     path = page_path(out, store, spec.name)  # a wrong place is told before the work, not after it
     screen = Screen()
     with screen.live():
-        plan = make_plan(spec, store, TASKS, screen.reporter())
-        write_report(plan, store, words_of(experiment, options.overrides), screen, path)
+        results = read_results(make_plan(spec, store, tasks(), screen.reporter()), store)
+        write_report(results, experiment_evidence(results), screen, path)
     print(f"{path}  ({path.stat().st_size / 1e6:.1f} MB; open it in a browser, or print it)")
     return 0
 
@@ -105,8 +107,8 @@ def _chosen(names: Sequence[str], store: Store, screen: Screen) -> list[Plan]:
     """Return what the store remembers, all or by name; a name it does not know is planned."""
     from pipelines.planning.memory import recall
     from pipelines.planning.planner import make_plan
-    from pipelines.specs.dataset import TASKS
     from pipelines.specs.loading import load_experiment
+    from pipelines.tasks.task import tasks
 
     known = recall(store)
     if not names:
@@ -119,5 +121,5 @@ def _chosen(names: Sequence[str], store: Store, screen: Screen) -> list[Plan]:
     chosen: list[Plan] = []
     for name in names:
         same = [plan for plan in known if plan.experiment.name == name]
-        chosen += same or [make_plan(load_experiment(name), store, TASKS, screen.reporter())]
+        chosen += same or [make_plan(load_experiment(name), store, tasks(), screen.reporter())]
     return chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,15 +13,12 @@ from cyclopts import Parameter
 from fusion.errors import InputError
 from pipelines.cli.measure import FolderOptions, score_folders
 from pipelines.cli.options import Experiment, WorkOptions
-from pipelines.cli.plan import finished_tables, planned, print_tables
+from pipelines.cli.plan import disturbed, print_tables
 from pipelines.cli.prefect_server import prefect_server
 from pipelines.execution.environment import quiet_environment
 
 if TYPE_CHECKING:
-    from pipelines.planning.plan import Plan
-    from pipelines.results.values import Table
-    from pipelines.specs.dataset import Task
-    from pipelines.store.store import Store
+    from pipelines.results.comparison import Comparison
 
 
 @contextmanager
@@ -81,61 +78,46 @@ def train_fusion(
     """Train the fusion networks of an experiment, and print where their weights are."""
     from pipelines.specs.loading import load_experiment
 
-    load_experiment(experiment, options.overrides)
-    result, failure = _flow("train_fusion", experiment, options, flows)
-    print(result)
-    return _ended(failure)
-
-
-def _run(flow: str, task: Task | None, experiment: str, options: WorkOptions, flows: Flows) -> int:
-    """Run a flow and print the tables of its task, or of all; what there is, if a stage failed."""
-    from pipelines.specs.loading import load_experiment, words_of
-
-    # What is wrong with the experiment is said before Prefect starts.
     spec = load_experiment(experiment, options.overrides)
-    if task is not None and getattr(spec, task) is None:
-        raise InputError(f'The experiment "{spec.name}" has no {task}; give it one, or compare.')
-    _, failure = _flow(flow, experiment, options, flows)
-    tasks = None if task is None else (task,)
-    plan, store = planned(experiment, options, tasks)
-    tables = finished_tables(plan, store, "text", tasks)
-    print_results(plan, store, tables, words_of(experiment, options.overrides))
-    return _ended(failure)
-
-
-def _flow(
-    name: str, experiment: str, options: WorkOptions, flows: Flows
-) -> tuple[Any, Exception | None]:
-    """Run a flow; return its result, or an empty one and the failure of its stages."""
     with flows() as known:
-        from pipelines.execution.worker import StageFailed
-
-        try:
-            result = getattr(known, name)(
-                experiment, options.overrides, options.store, options.devices, options.jobs
-            )
-        except StageFailed as failure:
-            return "", failure
-    return result, None
-
-
-def _ended(failure: Exception | None) -> int:
-    if failure is not None:
-        raise failure
+        weights = known.train_fusion(spec, None, options.store, options.devices, options.jobs)
+    print("\n".join(map(str, weights)))
     return 0
 
 
-def print_results(plan: Plan, store: Store, tables: Sequence[Table], words: Sequence[str]) -> None:
-    """Print what a run found, and where to see more of it; `words` name the experiment."""
+def _run(flow: str, task: str | None, experiment: str, options: WorkOptions, flows: Flows) -> int:
+    """Run a flow and print its tables; what there is of them, if a stage failed."""
+    from pipelines.results.comparison import RunFailed
+    from pipelines.specs.loading import load_experiment
+
+    # What is wrong with the experiment is said before Prefect starts.
+    spec = load_experiment(experiment, options.overrides)
+    if task is not None and task not in spec.sections:
+        raise InputError(f'The experiment "{spec.name}" has no {task}; give it one, or compare.')
+    with flows() as known:
+        try:
+            run = getattr(known, flow)
+            comparison = run(spec, None, options.store, options.devices, options.jobs)
+        except RunFailed as failure:
+            print_comparison(failure.comparison)
+            raise
+        print_comparison(comparison)
+    return 0
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print what a run found, and where to see more of it."""
     from pipelines.views.pictures import gather_pictures
     from pipelines.views.tracking.tracker import tracking_uri
 
-    print_tables(tables, "text")
-    page = store.root / "reports" / f"{plan.experiment.name}.html"
-    uri = tracking_uri(store)
-    print(f"\nPictures    {gather_pictures(plan, store)}")
-    print(f"Report      {page if page.is_file() else f'fuse-then report {plan.experiment.name}'}")
+    results, page = comparison.results, comparison.page
+    tables = [one.table for one in comparison.evidence]
+    print_tables([*tables, *disturbed(results, "text")], "text")
+    experiment, uri = results.plan.experiment, tracking_uri(results.store)
+    words = shlex.join(experiment.words)
+    print(f"\nPictures    {gather_pictures(results, tables)}")
+    print(f"Report      {page if page.is_file() else f'fuse-then report {words}'}")
     print(f"MLflow      {f'mlflow ui --backend-store-uri {uri}' if 'sqlite:' in uri else uri}")
     print("Prefect     prefect server start")
-    print(f"Again       fuse-then table {shlex.join(words)} --format md (or csv, latex, json)")
+    print(f"Again       fuse-then table {words} --format md (or csv, latex, json)")
     print("Your data   fuse-then data verify YOUR.yaml, then name it in an experiment (README)")

@@ -19,10 +19,11 @@ from fusion.errors import InputError
 from fusion.perturb import Perturbation
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
-from pipelines.specs.experiment import ExperimentSpec
+from pipelines.specs.experiment import ExperimentSpec, experiment_model
 from pipelines.store.digests import digest
 from pipelines.store.stage import Kind, Stage
 from pipelines.store.store import Store
+from pipelines.tasks.task import task_of
 
 FOLDER = "experiments"
 
@@ -63,7 +64,7 @@ def recall(store: Store) -> list[Plan]:
 
 def _told(plan: Plan, before: dict[str, Any]) -> dict[str, Any]:
     """Return what is written of a plan, with those cells of `before` that are not its own."""
-    tasks = {cell.task for cell in plan.cells}
+    tasks = {cell.task.name for cell in plan.cells}
     stages = dict(before["stages"])
     for cell in (*plan.cells, *plan.perturbed):
         for stage in cell.stages:
@@ -73,6 +74,7 @@ def _told(plan: Plan, before: dict[str, Any]) -> dict[str, Any]:
     needed = {title for cell in cells for _, titles in cell["steps"] for title in titles}
     return {
         "spec": plan.experiment.model_dump(mode="json"),
+        "words": list(plan.experiment.words),
         "cells": sorted(cells, key=lambda cell: str(cell["task"])),
         "stages": {title: stages[title] for title in sorted(_reached(needed, stages))},
     }
@@ -80,7 +82,7 @@ def _told(plan: Plan, before: dict[str, Any]) -> dict[str, Any]:
 
 def _cell_told(cell: Cell) -> dict[str, Any]:
     steps = [[step.title, [stage.title for stage in step.stages]] for step in cell.steps]
-    told = {"method": cell.method.row, "task": cell.task, "seed": cell.seed, "steps": steps}
+    told = {"method": cell.method.row, "task": cell.task.name, "seed": cell.seed, "steps": steps}
     if cell.perturbation is not None:
         told["perturbation"] = [cell.perturbation.kind, cell.perturbation.strength]
     return told
@@ -128,16 +130,17 @@ def _plan(path: Path) -> Plan:
         return made[title]
 
     try:
-        spec = ExperimentSpec.model_validate(content["spec"])
+        spec = experiment_model().model_validate(content["spec"])
+        spec = spec.asked_for_by(content.get("words", ()))
         methods = {method.row: method for method in spec.methods}
         cells = []
         for told in content["cells"]:
             steps = tuple(Step(title, tuple(map(stage, own))) for title, own in told["steps"])
             disturbed = Perturbation(*told["perturbation"]) if "perturbation" in told else None
             cells.append(
-                Cell(methods[told["method"]], told["task"], told["seed"], steps, disturbed)
+                Cell(methods[told["method"]], task_of(told["task"]), told["seed"], steps, disturbed)
             )
-    except (ValidationError, KeyError) as error:
+    except (ValidationError, KeyError, InputError) as error:
         raise InputError(
             f"{path} was written by another version of fuse-then; remove it and run its "
             f"experiment again."

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from fusion.perturb import Perturbation
 from pipelines.execution.runner import Step
-from pipelines.specs.dataset import Task
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.method import MethodSpec
 from pipelines.store.digests import digest
 from pipelines.store.stage import Stage
+from pipelines.store.store import Store
+from pipelines.tasks.fusion import TRAIN
+from pipelines.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Cell:
     def title(self) -> str:
         """For people: method, task and seed, and the disturbance if there is one."""
         disturbed = f" / {self.perturbation.label}" if self.perturbation else ""
-        return f"{self.method.row} / {self.task} / seed {self.seed}{disturbed}"
+        return f"{self.method.row} / {self.task.name} / seed {self.seed}{disturbed}"
 
     @property
     def result(self) -> Stage:
@@ -38,7 +40,7 @@ class Cell:
     @property
     def trains_fusion(self) -> bool:
         """Whether the chain begins with the training of a fusion network."""
-        return self.steps[0].stages[0].kind.name == "train_fusion"
+        return self.steps[0].stages[0].kind.name == TRAIN.name
 
     @property
     def stages(self) -> Iterator[Stage]:
@@ -56,6 +58,13 @@ class Plan:
     """Title of the cell and the sentence that says why it cannot run."""
     perturbed: tuple[Cell, ...] = ()
     """What the clean cells' networks make of disturbed test pairs."""
+    wanted: tuple[Task, ...] = ()
+    """The tasks that were asked for, in the order of the tables; else those of the cells."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks that the plan is about, also those of which every cell is blocked."""
+        return self.wanted or tuple(dict.fromkeys(cell.task for cell in self.cells))
 
     @property
     def sweeps(self) -> tuple[Step, ...]:
@@ -65,7 +74,18 @@ class Plan:
             stages.setdefault(step.title, []).extend(step.stages)
         return tuple(Step(title, tuple(made)) for title, made in stages.items())
 
+    def runnable_sweeps(self, store: Store) -> tuple[Step, ...]:
+        """Return the sweeps whose networks and indexes are finished: the others' chains failed."""
+        return tuple(step for step in self.sweeps if all(map(store.is_finished, _needed(step))))
+
     @property
     def digest(self) -> str:
         """Identifies the whole experiment, data included."""
         return digest(sorted(cell.result.key for cell in self.cells))[:16]
+
+
+def _needed(step: Step) -> Iterator[Stage]:
+    """Yield the inputs of a step's stages that the step does not make itself."""
+    own = {stage.key for stage in step.stages}
+    inputs = {source.key: source for stage in step.stages for source in stage.inputs.values()}
+    return (source for key, source in inputs.items() if key not in own)

@@ -15,9 +15,10 @@ from pipelines.execution.runner import NO_SLOT, Start, job_of, make_here, make_s
 from pipelines.execution.worker import Worker
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest
-from pipelines.store.stage import Metrics, Stage
+from pipelines.store.stage import Metrics, Stage, stage_of
 from pipelines.store.store import Store
-from pipelines.tasks.chains import local_of, stage_of
+from pipelines.tasks.facts import local_of
+from pipelines.tasks.inputs import INDEX, SCENES, SPLIT
 
 CHECK_SECONDS = 600.0
 
@@ -58,7 +59,7 @@ class Preparation:
     def settle(self, spec: DatasetSpec) -> DatasetSpec:
         """Return `spec` with its scenes drawn and its split in a file."""
         if spec.scenes is not None:
-            stage = stage_of("scenes", spec.scenes.model_dump())
+            stage = stage_of(SCENES, spec.scenes.model_dump())
             folder = make_here(stage, self._store, self._report("drawing scenes"))
             given: dict[str, Any] = {"scenes": None, "root": folder / spec.layout}
             if not spec.comes_split:
@@ -70,7 +71,7 @@ class Preparation:
         bare = open_dataset(spec.model_copy(update={"split": None}))
         drawn = spec.split.model_dump() if spec.split else {"ratios": (8, 1, 1), "seed": 0}
         stage = stage_of(
-            "split",
+            SPLIT,
             {
                 "pairs": bare.pairs_digest(self._store.digests),
                 "ratios": drawn["ratios"],
@@ -110,6 +111,6 @@ class Preparation:
             "layout": spec.layout,
             "classes": list(spec.classes),
         }
-        stage = stage_of("index", facts, local=local_of(dataset))
+        stage = stage_of(INDEX, facts, local=local_of(dataset))
         make_here(stage, self._store, self._report(f"checking {spec.name}"))
         return dataset, stage

@@ -8,16 +8,11 @@ from itertools import combinations
 
 import numpy as np
 
-from pipelines.planning.plan import Plan
-from pipelines.results.evidence import Difference, Evidence
-from pipelines.results.quality_rows import MEAN_RANK
+from pipelines.results.evidence import Evidence
 from pipelines.results.statistics.comparison import kendall
-from pipelines.results.tables import experiment_evidence
 from pipelines.results.values import Table
-from pipelines.specs.dataset import Task
-from pipelines.store.store import Store
-
-__all__ = ["Agreement", "Difference", "Evidence", "agreements", "gather"]
+from pipelines.tasks.scoring import MEAN_RANK
+from pipelines.tasks.task import task_of
 
 Order = Mapping[str, float]
 """Merit by row: the higher, the better, whatever the column's direction."""
@@ -34,14 +29,6 @@ class Agreement:
     methods: int
 
 
-def gather(plan: Plan, store: Store, tasks: Sequence[Task]) -> tuple[Evidence, ...]:
-    """Return what each table supports, in the order of `experiment_tables`, from what is finished.
-
-    Resampling a cell takes about half a second the first time and is then kept in the store.
-    """
-    return tuple(experiment_evidence(plan, store, tasks))
-
-
 def agreements(evidence: Sequence[Evidence]) -> tuple[Agreement, ...]:
     """Return how far orders of the same methods agree, wherever at least three methods have both.
 
@@ -55,7 +42,7 @@ def agreements(evidence: Sequence[Evidence]) -> tuple[Agreement, ...]:
         found += _agreement(f"ours, {one.table.title}", ours, "paper", paper)
     for first, second in combinations(evidence, 2):
         found += _agreement(*_headline(first), *_headline(second))
-    shares = [one for one in evidence if one.table.task != "scoring"]
+    shares = [one for one in evidence if not task_of(one.table.task).per_image]
     for one in evidence:
         for name, order in _metrics(one.table):
             for share in shares:
@@ -64,7 +51,7 @@ def agreements(evidence: Sequence[Evidence]) -> tuple[Agreement, ...]:
 
 
 def _metrics(table: Table) -> Iterator[tuple[str, Order]]:
-    for column in table.columns if table.task == "scoring" else ():
+    for column in table.columns if task_of(table.task).per_image else ():
         if column != MEAN_RANK:
             yield f"{column}, {table.title}", _order(table, column, "ours")
 

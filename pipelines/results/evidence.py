@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.results.quality_rows import MEAN_RANK
-from pipelines.results.rows import MEANS, ONE_SEED, ONE_TRAINING
+from pipelines.results.rows.shares import ONE_SEED, ONE_TRAINING
 from pipelines.results.statistics.bootstrap import RESAMPLES
 from pipelines.results.statistics.comparison import (
     Floats,
@@ -20,6 +19,8 @@ from pipelines.results.statistics.comparison import (
     rank_shares,
 )
 from pipelines.results.values import Measured, Table
+from pipelines.tasks.scoring import MEAN_RANK
+from pipelines.tasks.task import Task, task_of
 
 ALPHA = 0.05
 CHOSEN = (
@@ -66,6 +67,11 @@ class Evidence:
     ranks: dict[str, tuple[float, ...]]
     notes: tuple[str, ...]
 
+    @property
+    def task(self) -> Task:
+        """The task whose table it is."""
+        return task_of(self.table.task)
+
 
 def conclude(table: Table, measured: Mapping[str, Measured], visible: str | None) -> Evidence:
     """Return what a table supports, from the methods whose results are `measured`, by row.
@@ -74,13 +80,14 @@ def conclude(table: Table, measured: Mapping[str, Measured], visible: str | None
     note of the conclusion, unless a finished row is not measured or the table is of quality
     metrics, whose headline is no score.
     """
-    headline = MEAN_RANK if table.task == "scoring" else MEANS[table.task][0]
+    task = task_of(table.task)
+    headline = task.headline
     differences = _differences(table, measured, visible)
     points, resampled = _ordered(table, headline, measured)
     if not points:
         return Evidence(table, headline, None, (), (), {}, ())
     best = next(iter(points))
-    if table.task == "scoring":
+    if task.per_image:
         worse = _worse_in_rank(list(points), resampled, measured)
     else:
         mine = [d for d in differences if (d.reference, d.column) == (best, headline)]
@@ -90,7 +97,7 @@ def conclude(table: Table, measured: Mapping[str, Measured], visible: str | None
     ranks = {method: tuple(row.tolist()) for method, row in zip(points, shares, strict=True)}
     how, *notes = _notes(measured.values())
     complete = all(r.label in measured for r in table.rows if r.kind == "ours" and r.finished)
-    if len(points) > 1 and complete and table.task != "scoring":
+    if len(points) > 1 and complete and not task.per_image:
         told = f"{headline}: {_sentence(points, level)} ({how}, Holm, {100 * ALPHA:g} %)."
         if all(len(one.points) == 1 for one in measured.values()):
             told = f"{told} {ONE_TRAINING}"
@@ -112,7 +119,7 @@ def _worse_in_rank(
 def _differences(
     table: Table, measured: Mapping[str, Measured], visible: str | None
 ) -> tuple[Difference, ...]:
-    compared = table.columns if table.task == "scoring" else MEANS[table.task]
+    compared = task_of(table.task).compared or table.columns
     found: list[Difference] = []
     for place, column in enumerate(table.columns):
         if column not in compared or column == MEAN_RANK:

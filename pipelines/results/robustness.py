@@ -7,18 +7,12 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from fusion.perturb import KINDS, Kind, Perturbation
-from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
+from pipelines.results.finished import FinishedCell, Results
 from pipelines.results.values import Row, Table, Value
-from pipelines.specs.dataset import Task
 from pipelines.specs.perturbation import MEANING, UNITS, WORDS
-from pipelines.store.store import Store
+from pipelines.tasks.task import Task
 
-HEADLINES: dict[Task, tuple[str, str]] = {
-    "detection": ("mAP50", "mAP50"),
-    "segmentation": ("mIoU", "miou"),
-}
-"""The headline's name for people, and its key in a manifest."""
 CLEAN = "clean"
 PAIRED = (
     'Detector, segmenter and fusion network are those of "clean", which never saw a disturbed '
@@ -35,7 +29,7 @@ class Curve:
     holds for each of them the percentages by seed, as far as they are finished.
     """
 
-    task: Task
+    task: str
     kind: Kind
     unit: str
     method: str
@@ -81,43 +75,28 @@ def _value(numbers: Sequence[float]) -> Value | None:
     return Value(fmean(numbers), stdev(numbers) if len(numbers) > 1 else None, len(numbers))
 
 
-def curves(plan: Plan, store: Store) -> tuple[Curve, ...]:
+def curves(results: Results) -> tuple[Curve, ...]:
     """Return a curve per task, kind and method, in the experiment's order, of what is finished."""
-    clean: dict[tuple[Task, str], list[Cell]] = {}
-    for cell in plan.cells:
-        clean.setdefault((cell.task, cell.method.row), []).append(cell)
-    swept: dict[tuple[Task, Kind, str], dict[float | str, list[Cell]]] = {}
-    for cell in plan.perturbed:
+    done = {one.cell: one for one in (*results.cells, *results.perturbed)}
+    clean: dict[tuple[str, str], list[Cell]] = {}
+    for cell in results.plan.cells:
+        clean.setdefault((cell.task.name, cell.method.row), []).append(cell)
+    swept: dict[tuple[str, Kind, str], dict[float | str, list[Cell]]] = {}
+    for cell in results.plan.perturbed:
         if cell.perturbation is not None:
-            key = (cell.task, cell.perturbation.kind, cell.method.row)
+            key = (cell.task.name, cell.perturbation.kind, cell.method.row)
             swept.setdefault(key, {}).setdefault(cell.perturbation.strength, []).append(cell)
     found = []
     for (task, kind, row), by_strength in swept.items():
         strengths = (CLEAN if kind == "lost" else 0.0, *by_strength)
-        scores = (_scores(cells, store) for cells in (clean[task, row], *by_strength.values()))
+        scores = (_scores(cells, done) for cells in (clean[task, row], *by_strength.values()))
         found.append(Curve(task, kind, UNITS[kind], row, strengths, tuple(scores)))
     return tuple(found)
 
 
-def _scores(cells: Sequence[Cell], store: Store) -> dict[int, float]:
-    found = {cell.seed: (cell, store.manifest(cell.result)) for cell in cells}
-    scores = {
-        seed: manifest.metrics[HEADLINES[cell.task][1]]
-        for seed, (cell, manifest) in found.items()
-        if manifest is not None
-    }
+def _scores(cells: Sequence[Cell], done: Mapping[Cell, FinishedCell]) -> dict[int, float]:
+    scores = {cell.seed: done[cell].headline for cell in cells if cell in done}
     return {seed: 100 * score for seed, score in scores.items() if score is not None}
-
-
-def runnable(plan: Plan, store: Store) -> tuple[Step, ...]:
-    """Return the sweeps whose networks and indexes are finished: the others' chains failed."""
-    ready = []
-    for step in plan.sweeps:
-        own = {stage.key for stage in step.stages}
-        needed = {s.key: s for stage in step.stages for s in stage.inputs.values()}
-        if all(key in own or store.manifest(stage) for key, stage in needed.items()):
-            ready.append(step)
-    return tuple(ready)
 
 
 def robustness_table(plan: Plan, found: Sequence[Curve], task: Task) -> Table:
@@ -141,13 +120,13 @@ def robustness_table(plan: Plan, found: Sequence[Curve], task: Task) -> Table:
     notes = [f"{WORDS[kind].capitalize()}: {MEANING[kind]}." for kind in kinds]
     what = f"under {WORDS[kinds[0]]}" if len(kinds) == 1 else "on disturbed pairs"
     return Table(
-        title=f"{plan.experiment.name}: {task} {what}, {HEADLINES[task][0]} in percent",
-        task=task,
+        title=f"{plan.experiment.name}: {task.name} {what}, {task.headline} in percent",
+        task=task.name,
         columns=(CLEAN, *(label for labels in columns for label in labels)),
         rows=tuple(rows),
         notes=(PAIRED, *notes, *(NOT_FUSED.format(row=row) for row in left_out)),
         deviations=(),
-        name=f"{task}-robustness" + (f"-{kinds[0]}" if len(kinds) == 1 else ""),
+        name=f"{task.name}-robustness" + (f"-{kinds[0]}" if len(kinds) == 1 else ""),
     )
 
 
@@ -166,12 +145,12 @@ def _rows(method: str, mine: Sequence[Curve], wanted: int) -> list[Row]:
     ]
 
 
-def robustness_tables(plan: Plan, store: Store, by_kind: bool = False) -> list[Table]:
+def robustness_tables(results: Results, by_kind: bool = False) -> list[Table]:
     """Return one table per task, or per task and kind, from whatever is finished."""
-    found = curves(plan, store)
+    found = curves(results)
     tables = []
-    for task in HEADLINES:
-        mine = [curve for curve in found if curve.task == task]
+    for task in results.plan.tasks:
+        mine = [curve for curve in found if curve.task == task.name]
         groups = [[c for c in mine if c.kind == kind] for kind in KINDS] if by_kind else [mine]
-        tables += [robustness_table(plan, group, task) for group in groups if group]
+        tables += [robustness_table(results.plan, group, task) for group in groups if group]
     return tables

@@ -9,27 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError, did_you_mean
-from pipelines.planning.plan import Plan
 from pipelines.results.evidence import Evidence, conclude
-from pipelines.results.quality_rows import score_row, with_mean_ranks
-from pipelines.results.rows import CORRECTED, COVERED, MEANS, ONE_SEED, share_row
+from pipelines.results.finished import Results
+from pipelines.results.rows.quality import quality_row, with_mean_ranks
+from pipelines.results.rows.shares import CORRECTED, COVERED, ONE_SEED, share_row
 from pipelines.results.values import Measured, Row, Table, Value, difference
-from pipelines.specs.dataset import SplitSpec, Task
+from pipelines.specs.dataset import SplitSpec
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import config_path, read_yaml
-from pipelines.store.store import Store
+from pipelines.specs.tasks import TaskSpec
+from pipelines.tasks.task import Task
 
-__all__ = ["Row", "Table", "Value", "experiment_evidence", "experiment_tables", "read_paper_table"]
-
-METRIC = {
-    "detection": "AP50 in percent",
-    "segmentation": "IoU in percent",
-    "scoring": "image quality",
-}
-DETECTOR_DEVIATION = (
-    "The detector is ultralytics' YOLOv5u: YOLOv5's v6 backbone and neck with an anchor-free head; "
-    "the paper's YOLOv5 is anchor-based."
-)
 COLOR_DEVIATION = (
     "Fused images are the fused luminance with the {color} image's Cb and Cr reattached; infrared "
     "is gray, visible is the colour image itself."
@@ -40,65 +30,65 @@ SPLIT_DEVIATION = (
 )
 
 
-def experiment_tables(plan: Plan, store: Store, tasks: Sequence[Task]) -> list[Table]:
-    """Return the tables of the tasks from whatever is finished.
+def experiment_evidence(results: Results) -> tuple[Evidence, ...]:
+    """Return the tables of an experiment's tasks from whatever is finished, and what they support.
 
-    One per task, or one per part of the dataset where `scoring.by_part` says so.
+    One per task, or one per part of the dataset where `scoring.by_part` says so. Resampling a cell
+    takes about half a second the first time and is then kept in the store.
     """
-    return [evidence.table for evidence in experiment_evidence(plan, store, tasks)]
+    return tuple(
+        _evidence(results, task, part)
+        for task in results.plan.tasks
+        for part in _parts(results.plan.experiment.sections[task.name])
+    )
 
 
-def experiment_evidence(plan: Plan, store: Store, tasks: Sequence[Task]) -> list[Evidence]:
-    """Return the same tables, each with what it supports."""
-    return [
-        _evidence(plan, store, task, part)
-        for task in tasks
-        if (spec := getattr(plan.experiment, task)) is not None
-        for part in (spec.dataset.parts if getattr(spec, "by_part", False) else ("",))
-    ]
+def _parts(spec: TaskSpec) -> tuple[str, ...]:
+    return spec.dataset.parts if getattr(spec, "by_part", False) else ("",)
 
 
-def _evidence(plan: Plan, store: Store, task: Task, part: str) -> Evidence:
-    experiment, spec = plan.experiment, getattr(plan.experiment, task)
-    columns = spec.metrics if task == "scoring" else (*spec.dataset.classes, *MEANS[task])
+def _evidence(results: Results, task: Task, part: str) -> Evidence:
+    experiment = results.plan.experiment
+    spec = experiment.sections[task.name]
+    columns = task.columns(spec)
     printed, notes = _paper_rows(experiment, task, columns, part)
     rows: list[Row] = []
     measured: dict[str, Measured] = {}
     for method in experiment.methods:
-        cells = [c for c in plan.cells if c.task == task and c.method.row == method.row]
-        done = [cell for cell in cells if store.manifest(cell.result) is not None]
-        found = (
-            score_row(done, store, part, columns)
-            if task == "scoring"
-            else share_row(done, store, spec.dataset.classes)
+        done = results.of(task.name, method.row)
+        scores = (
+            quality_row(done, part, columns)
+            if task.per_image
+            else share_row(done, results.store, len(columns))
         )
-        ours = Row(method.row, "ours", found.values, len(done), len(experiment.seeds))
+        ours = Row(method.row, "ours", scores.values, len(done), len(experiment.seeds))
         rows.append(ours)
-        notes = (*notes, *found.notes)
-        if found.measured is not None:
-            measured[method.row] = found.measured
+        notes = (*notes, *scores.notes)
+        if scores.measured is not None:
+            measured[method.row] = scores.measured
         if (values := printed.get(method.row, printed.get(method.name))) is not None:
             paper = Row("  paper", "paper", values, 1, 1)
             rows += [paper, difference(ours, paper)]
     seeds = len(experiment.seeds)
-    if measured and task != "scoring":
+    if measured and not task.per_image:
         notes = (*notes, COVERED, CORRECTED, *((ONE_SEED,) if seeds == 1 else ()))
     if seeds > 1:
         notes = (f"Mean and standard deviation over {seeds} seeds.", *notes)
     whose = f"{spec.dataset.name} {part}".strip()
-    title = f"{experiment.name}: {task} on {whose}, {METRIC[task]}"
-    told, name = deviations(experiment, task), f"{task}-{part}".strip("-")
-    made = Table(title, task, columns, tuple(rows), notes, told, name)
+    title = f"{experiment.name}: {task.name} on {whose}, {task.metric}"
+    differing, name = deviations(experiment, task), f"{task.name}-{part}".strip("-")
+    table = Table(title, task.name, columns, tuple(rows), notes, differing, name)
     visible = next((m.row for m in experiment.methods if m.name == "visible"), None)
-    ranked = with_mean_ranks(made, spec.convention) if task == "scoring" else made
-    return conclude(ranked, measured, visible)
+    if task.per_image:
+        table = with_mean_ranks(table, getattr(spec, "convention", "paper"))
+    return conclude(table, measured, visible)
 
 
 def _paper_rows(
     experiment: ExperimentSpec, task: Task, columns: Sequence[str], part: str
 ) -> tuple[dict[str, tuple[Value | None, ...]], tuple[str, ...]]:
     """Return the printed rows by method, and a note where the paper has none for us."""
-    name = getattr(experiment.paper, task)
+    name = experiment.paper.get(task.name)
     if name is None:
         return {}, ()
     printed = read_paper_table(name, part)
@@ -137,9 +127,9 @@ def read_paper_table(name: str, part: str = "") -> dict[str, dict[str, float | N
 
 def deviations(experiment: ExperimentSpec, task: Task) -> tuple[str, ...]:
     """Return every known way in which a table differs from the paper's protocol."""
-    spec = getattr(experiment, task)
+    spec = experiment.sections[task.name]
     dataset = spec.dataset
-    found = [DETECTOR_DEVIATION] if task == "detection" else []
+    found = [*task.deviations(spec)]
     found.append(COLOR_DEVIATION.format(color=dataset.color))
     drawn = dataset.labels or dataset.split  # else there is no split at all: all pairs are scored
     if dataset.scenes is not None:
@@ -149,7 +139,7 @@ def deviations(experiment: ExperimentSpec, task: Task) -> tuple[str, ...]:
         ratios = ":".join(map(str, split.ratios))
         found.append(SPLIT_DEVIATION.format(name=dataset.name, seed=split.seed, ratios=ratios))
     found += [*dataset.notes, *experiment.deviations]
-    paper = getattr(experiment.paper, task)
+    paper = experiment.paper.get(task.name)
     if paper is not None and paper != experiment.name:
         found += _protocol_differences(experiment, task, paper)
     return tuple(found)
@@ -157,8 +147,8 @@ def deviations(experiment: ExperimentSpec, task: Task) -> tuple[str, ...]:
 
 def _protocol_differences(experiment: ExperimentSpec, task: Task, paper: str) -> list[str]:
     """Compare the budget with the shipped experiment that follows the paper to the letter."""
-    mine = getattr(experiment, task)
-    protocol = {**read_yaml(config_path("experiments", paper))[task], "dataset": mine.dataset}
+    mine = experiment.sections[task.name]
+    protocol = {**read_yaml(config_path("experiments", paper))[task.name], "dataset": mine.dataset}
     theirs = type(mine).model_validate(protocol).model_dump(mode="json")
     differing = [
         f"{key} {_short(value)} (paper: {_short(theirs[key])})"

@@ -8,8 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.specs.dataset import Task
-
 Kind = Literal["ours", "paper", "difference"]
 
 
@@ -80,7 +78,7 @@ class Table:
     """
 
     title: str
-    task: Task
+    task: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]

@@ -10,9 +10,6 @@ from fusion.errors import InputError
 from pipelines.specs.base import LocalPath, Spec
 from pipelines.specs.layout import Layout, layout_names, layout_of, layouts_that
 
-Task = Literal["detection", "segmentation", "scoring"]
-TASKS: tuple[Task, ...] = ("detection", "segmentation", "scoring")
-
 
 def _known(name: str) -> str:
     try:

@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, create_model, model_validator
 
 from fusion.errors import did_you_mean
 from pipelines.specs.base import Spec
-from pipelines.specs.dataset import TASKS
 from pipelines.specs.grid import expand_grid
 from pipelines.specs.method import MethodSpec
 from pipelines.specs.perturbation import PerturbSpec
-from pipelines.specs.tasks import DetectionSpec, ScoringSpec, SegmentationSpec
-
-
-class PaperSpec(Spec):
-    """The printed tables that stand beneath ours."""
-
-    detection: str | None = None
-    segmentation: str | None = None
-    scoring: str | None = None
-
-    @field_validator("detection", "segmentation", "scoring")
-    @classmethod
-    def _on_file(cls, name: str | None) -> str | None:
-        folder = Path(str(resources.files("configs"))) / "paper"
-        known = [path.stem for path in folder.glob("*.csv")]
-        if name is not None and name not in known:
-            raise ValueError(f'there is no "{name}" in configs/paper.{did_you_mean(name, known)}')
-        return name
+from pipelines.specs.tasks import TaskSpec, sections
 
 
 class ExperimentSpec(Spec):
-    """A comparison: methods x tasks x seeds; its name becomes a folder."""
+    """A comparison: methods x tasks x seeds; its name becomes a folder.
+
+    Its model, which `experiment_model` returns, has one more key for each task: the task's section.
+    `paper` names for tasks the printed tables that stand beneath ours.
+    """
 
     name: str = Field(pattern=r"^\w[\w .-]*$")
     methods: tuple[MethodSpec, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = (0,)
-    detection: DetectionSpec | None = None
-    segmentation: SegmentationSpec | None = None
-    scoring: ScoringSpec | None = None
     perturb: PerturbSpec | None = None
-    paper: PaperSpec = PaperSpec()
+    paper: dict[str, str | None] = Field(default_factory=dict)
     deviations: tuple[str, ...] = ()
     timeout_hours: float = Field(default=96.0, gt=0)
+
+    _words: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """How a command line names the experiment: its name or file, and what was changed."""
+        return self._words or (self.name,)
+
+    def asked_for_by(self, words: Iterable[str]) -> Self:
+        """Return the same experiment, which remembers the words that named it."""
+        copy = self.model_copy()
+        copy._words = tuple(words)
+        return copy
+
+    @property
+    def sections(self) -> Mapping[str, TaskSpec]:
+        """The sections that the experiment has, by their tasks' names."""
+        given = {name: getattr(self, name, None) for name in sections()}
+        return {name: section for name, section in given.items() if section is not None}
 
     @model_validator(mode="before")
     @classmethod
@@ -64,14 +68,48 @@ class ExperimentSpec(Spec):
             raise ValueError(f'two methods are called "{twice[0]}"; give one of them a label')
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError("seeds must be a list of different whole numbers")
-        if not any(getattr(self, task) for task in TASKS):
-            raise ValueError("give at least one of detection, segmentation and scoring")
-        if self.perturb is not None and not (self.detection or self.segmentation):
-            raise ValueError("perturb needs detection or segmentation; scores of images have none")
-        for task, spec in (("detection", self.detection), ("segmentation", self.segmentation)):
-            if spec is not None and spec.dataset.task != task:
-                raise ValueError(
-                    f"{task}.dataset is {spec.dataset.name}, whose layout {spec.dataset.layout} "
-                    f"has no labels for {task}"
-                )
+        self._check_sections()
+        self._check_paper()
         return self
+
+    def _check_sections(self) -> None:
+        known = sections()
+        if not self.sections:
+            raise ValueError(f"give at least one of {_listed(known)}")
+        labelled = [name for name, section in known.items() if section.labels_for is not None]
+        if self.perturb is not None and not self.sections.keys() & set(labelled):
+            words = " or ".join(labelled)
+            raise ValueError(f"perturb needs {words}; scores of images have none")
+        for name, section in self.sections.items():
+            dataset = section.dataset
+            if section.labels_for not in (None, dataset.task):
+                raise ValueError(
+                    f"{name}.dataset is {dataset.name}, whose layout {dataset.layout} "
+                    f"has no labels for {section.labels_for}"
+                )
+
+    def _check_paper(self) -> None:
+        folder = Path(str(resources.files("configs"))) / "paper"
+        tables, tasks = [path.stem for path in folder.glob("*.csv")], list(sections())
+        for task, table in self.paper.items():
+            if task not in tasks:
+                raise ValueError(f"paper.{task} is no task.{did_you_mean(task, tasks)}")
+            if table is not None and table not in tables:
+                hint = did_you_mean(table, tables)
+                raise ValueError(f'paper.{task}: there is no "{table}" in configs/paper.{hint}')
+
+
+def experiment_model() -> type[ExperimentSpec]:
+    """Return the model of an experiment, with a key for each task that there is."""
+    return _model_of(tuple(sections().items()))
+
+
+@cache
+def _model_of(known: tuple[tuple[str, type[TaskSpec]], ...]) -> type[ExperimentSpec]:
+    fields: dict[str, Any] = {name: (section | None, None) for name, section in known}
+    return create_model("Experiment", __base__=ExperimentSpec, **fields)
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}"

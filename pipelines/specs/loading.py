@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from fusion.errors import InputError, did_you_mean
 from pipelines.specs.base import Spec
-from pipelines.specs.dataset import TASKS, DatasetSpec
-from pipelines.specs.experiment import ExperimentSpec
+from pipelines.specs.dataset import DatasetSpec
+from pipelines.specs.experiment import ExperimentSpec, experiment_model
 from pipelines.specs.method import MethodSpec
+from pipelines.specs.tasks import sections
 
 WRITTEN = ("grid", "use")
 """Keys of a method in a file that are gone once it is read."""
@@ -53,7 +54,8 @@ def load_experiment(name: str, overrides: dict[str, Any] | None = None) -> Exper
     for key, value in (overrides or {}).items():
         _assign(data, key, value)
     # Again: an override may name a dataset or a method, too.
-    return validate(ExperimentSpec, _resolved(data, path), path)
+    spec = validate(experiment_model(), _resolved(data, path), path)
+    return spec.asked_for_by(words_of(name, overrides))
 
 
 def load_dataset(name: str, overrides: dict[str, Any] | None = None) -> DatasetSpec:
@@ -149,7 +151,7 @@ def _resolved(data: dict[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(methods, list):
         raise InputError(f'{path}: "methods" must be a list, a method an item; write "- NAME".')
     data["methods"] = [_method(entry) for entry in methods]
-    for part in [*(data.get(task) for task in TASKS), *_trainings(data["methods"])]:
+    for part in [*(data.get(task) for task in sections()), *_trainings(data["methods"])]:
         if isinstance(part, dict) and isinstance(part.get("dataset"), str):
             part["dataset"] = read_yaml(config_path("datasets", part["dataset"]))
     return data

@@ -1,54 +1,30 @@
-"""What is measured on the fused images: each task's settings, and the dataset it looks at."""
+"""A task's section of an experiment, and where the tasks are found.
+
+A task is one file in `pipelines/tasks`, found by its name as fusion methods are, so that nothing
+here knows any of them: specs stay below the code that does what they ask for.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from importlib import import_module
+from typing import ClassVar
 
-from pydantic import Field, model_validator
-
-from detection.settings import DetectorSettings, Engine
-from pipelines.specs.base import LocalPath, Spec
+from pipelines.specs.base import Spec
 from pipelines.specs.dataset import DatasetSpec
-from segmentation.settings import SegmenterSettings
 
-Metric = Literal[
-    "SD", "AG", "SF", "SCD", "VIFF", "SSIM", "EN", "MI", "MSE", "CC", "PSNR", "Qabf"
-]  # fmt: skip
-"""As `fusion.quality.METRICS` has them, which costs seconds to import."""
+HOME = "pipelines.tasks.task"
 
 
-class DetectionSpec(DetectorSettings):
-    """The detector that is retrained on each method's images, and its budget."""
+class TaskSpec(Spec):
+    """What every section names: the dataset that a task looks at, once it is fused."""
 
+    labels_for: ClassVar[str | None] = None
+    """The task whose labels the dataset must have, as layouts name it; None where it needs none."""
     dataset: DatasetSpec
-    engine: Engine = "faster"
-    initial_checkpoint: LocalPath | None = None
 
 
-class SegmentationSpec(SegmenterSettings):
-    """The segmenter that is retrained on each method's images, and its budget."""
-
-    dataset: DatasetSpec
-    encoder_checkpoint: LocalPath | None = None
-
-
-class ScoringSpec(Spec):
-    """The quality metrics that each method's fused images get, on the test split if there is one.
-
-    `by_part` asks for one table per part of the dataset in place of one for all.
-    """
-
-    dataset: DatasetSpec
-    metrics: tuple[Metric, ...] = Field(
-        default=("SD", "AG", "SF", "SCD", "VIFF", "SSIM"), min_length=1
-    )
-    convention: Literal["paper", "released"] = "paper"
-    by_part: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> ScoringSpec:
-        if len(set(self.metrics)) != len(self.metrics):
-            raise ValueError("metrics names one metric twice")
-        if self.by_part and not self.dataset.parts:
-            raise ValueError(f"by_part: the dataset {self.dataset.name} has no parts")
-        return self
+def sections() -> Mapping[str, type[TaskSpec]]:
+    """Return each task's section by the task's name, in the order of the tables."""
+    found: Mapping[str, type[TaskSpec]] = import_module(HOME).sections()
+    return found

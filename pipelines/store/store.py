@@ -56,20 +56,7 @@ class Store:
         again with another result or is to be. An input that somebody has removed to save space
         does no harm.
         """
-        path = self.directory(stage) / MANIFEST
-        if not path.is_file():
-            return None
-        try:
-            manifest = Manifest.model_validate_json(path.read_bytes())
-        except ValueError:  # torn or not ours: the stage is made again
-            return None
-        for role, upstream in stage.inputs.items():
-            if not (self.directory(upstream) / MANIFEST).is_file():
-                continue
-            source = self.manifest(upstream)
-            if source is None or source.digest != manifest.inputs[role].digest:
-                return None
-        return manifest
+        return Reading(self).manifest(stage)
 
     def is_finished(self, stage: Stage) -> bool:
         """Whether `manifest` finds the stage."""
@@ -139,6 +126,36 @@ class Store:
             "inputs": inputs,
             "digest": tree_digest(self.partial(stage), stage.kind.products),
         }
+
+
+class Reading:
+    """Reads the manifests of many stages as they stand, each file once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read: dict[str, Manifest | None] = {}
+
+    def manifest(self, stage: Stage) -> Manifest | None:
+        """Return what `Store.manifest` does."""
+        if stage.title not in self._read:
+            self._read[stage.title] = self._valid(stage)
+        return self._read[stage.title]
+
+    def _valid(self, stage: Stage) -> Manifest | None:
+        path = self._store.directory(stage) / MANIFEST
+        if not path.is_file():
+            return None
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except ValueError:  # torn or not ours: the stage is made again
+            return None
+        for role, upstream in stage.inputs.items():
+            if not (self._store.directory(upstream) / MANIFEST).is_file():
+                continue
+            source = self.manifest(upstream)
+            if source is None or source.digest != manifest.inputs[role].digest:
+                return None
+        return manifest
 
 
 def open_store(root: str | Path | None = None) -> Store:

@@ -1,13 +1,74 @@
-"""Stages of detection: train YOLOv5 on fused images, test it."""
+"""Detection: train a detector on a method's fused images, test it, and tell its AP."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from detection.settings import DetectorSettings, Engine
 from pipelines.execution.job import Job, pictured
-from pipelines.store.stage import Metrics
+from pipelines.specs.base import LocalPath
+from pipelines.specs.tasks import TaskSpec
+from pipelines.store.digests import derive_seed
+from pipelines.store.stage import Kind, Metrics, stage_of
+from pipelines.tasks.facts import Facts, hashed, local_of, start_of
+from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task
+
+if TYPE_CHECKING:
+    from detection.ap import PrecisionRecall
+    from detection.matching import Ranking
+
+CHECK = Kind("check_detector", 1, f"{__name__}:check_detector")
+TRAIN = Kind("train_detector", 2, f"{__name__}:train_detector", ("weights.pt",))
+TEST = Kind("detect", 1, f"{__name__}:detect", ("predictions.json",))
+
+MEANS = ("mAP50", "mAP50-95")
+LOSSES = ("box_loss", "cls_loss", "dfl_loss")
+DEVIATION = (
+    "The detector is ultralytics' YOLOv5u: YOLOv5's v6 backbone and neck with an anchor-free head; "
+    "the paper's YOLOv5 is anchor-based."
+)
+
+
+class DetectionSpec(DetectorSettings, TaskSpec):
+    """The detector that is retrained on each method's images, and its budget."""
+
+    labels_for: ClassVar[str | None] = "detection"
+    engine: Engine = "faster"
+    initial_checkpoint: LocalPath | None = None
+
+
+def chain(spec: DetectionSpec, seed: int, images: Images, known: Facts) -> Chain:
+    """Return the stages from fused images to AP."""
+    facts: dict[str, Any] = {"settings": hashed(spec), "seed": derive_seed("detection", seed)}
+    start, check = start_of(spec.initial_checkpoint, "detection.initial_checkpoint", known), None
+    local = local_of(images.dataset)
+    if start:
+        facts["initial_checkpoint"] = start.digest
+        network = {"model": spec.model, "classes": len(images.dataset.spec.classes)}
+        check = stage_of(CHECK, {**network, "checkpoint": start.digest}, local=start.local)
+    training = stage_of(TRAIN, facts, images.stages, {**local, **(start.local if start else {})})
+    testing = {"detector": training, **images.stages}
+    # The engines agree: only who asks for the slow one gets a result of his own.
+    engine = {} if spec.engine == "faster" else {"engine": spec.engine}
+    test = stage_of(TEST, {"image_size": spec.image_size, **engine}, testing, local)
+    return Chain((training, test), check)
+
+
+def check_detector(job: Job) -> Metrics:
+    """Find out whether the initial checkpoint fits the detector."""
+    from detection.yolo.checkpoints import matching_layers
+
+    path = Path(job.local["initial_checkpoint"])
+    return {"layers": matching_layers(job.spec["model"], job.spec["classes"], path)}
 
 
 def train_detector(job: Job) -> Metrics:
@@ -91,3 +152,115 @@ def _picture_detections(job: Job, truth: Mapping[str, Any], found: list[Any], cl
         mine = [detection for detection in found if detection["image"] == name]
         drawn = draw_detections(read_rgb(path), truth[name].boxes, mine, classes)
         write_png(folder / f"{name}.png", drawn)
+
+
+def columns(spec: DetectionSpec) -> tuple[str, ...]:
+    """Return AP50 by class, and its means."""
+    return (*spec.dataset.classes, *MEANS)
+
+
+def scores(metrics: Mapping[str, Any], spec: DetectionSpec) -> list[Score]:
+    """Return a test's scores, one a column."""
+    per_class = [metrics["AP50"][name] for name in spec.dataset.classes]
+    return [*per_class, metrics["mAP50"], metrics["mAP"]]
+
+
+def logged(metrics: Mapping[str, Any]) -> dict[str, Score]:
+    """Return all scores of a test by their full names."""
+    per_class = {
+        f"{name}/{label}": value
+        for name, key in (("AP50", "AP50"), ("AP50-95", "AP"))
+        for label, value in metrics[key].items()
+    }
+    return {"mAP50": metrics["mAP50"], "mAP50-95": metrics["mAP"], **per_class}
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """What a test kept in its `folder`: the objects as COCO has them, and the boxes found."""
+
+    folder: Path
+    ground_truth: Mapping[str, Any]
+    predictions: Sequence[dict[str, Any]]
+    classes: Sequence[str]
+
+    @property
+    def images(self) -> int:
+        """How many images were tested."""
+        return len(self.ground_truth["images"])
+
+    @cached_property
+    def rankings(self) -> Sequence[Ranking]:
+        """Which detections are right, by class: matched once, whoever asks."""
+        from detection.matching import rankings
+
+        return rankings(self.ground_truth, self.predictions, self.classes)
+
+    @property
+    def curves(self) -> PrecisionRecall:
+        """Precision over recall by class."""
+        return kept_curves(self.folder, self.classes)
+
+
+def read(folder: Path, spec: DetectionSpec) -> Detected:
+    """Read what a finished test left in `folder`; raises OSError or ValueError where it cannot."""
+    truth, predictions = (
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("ground_truth", "predictions")
+    )
+    return Detected(folder, truth, predictions, spec.dataset.classes)
+
+
+def kept_curves(folder: Path, classes: Sequence[str]) -> PrecisionRecall:
+    """Return the curves of a finished test; computed where an older version kept none."""
+    from detection.ap import PrecisionRecall, evaluate
+
+    kept = folder / "curves.json"
+    if kept.is_file():
+        curves = json.loads(kept.read_text(encoding="utf-8"))
+        lines = {name: tuple(line) for name, line in curves["precision"].items()}
+        return PrecisionRecall(tuple(curves["recall"]), lines)
+    truth, predictions = (
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("ground_truth", "predictions")
+    )
+    return evaluate(truth, predictions, classes).curves
+
+
+def resample(kept: Detected, counts: NDArray[np.int32]) -> Floats:
+    """Return AP50 by class, mAP50 and mAP50-95 of every resample of the images."""
+    from detection.resampling import ApResampler
+
+    ap = ApResampler(kept.rankings).resample(counts)
+    return np.column_stack([ap.ap50, ap.map50, ap.map])
+
+
+def _loss(row: Mapping[str, float], side: str) -> float:
+    return sum(row.get(f"{side}/{part}", math.nan) for part in LOSSES)
+
+
+TASK = Task(
+    name="detection",
+    verb="detect on",
+    command="detect",
+    metric="AP50 in percent",
+    headline="mAP50",
+    section=DetectionSpec,
+    columns=columns,
+    compared=MEANS,
+    chain=chain,
+    scores=scores,
+    logged=logged,
+    read=read,
+    resample=resample,
+    histories={
+        TRAIN.name: History(
+            "Detector: sum of the box, class and distribution losses on the training images",
+            "run/results.csv",
+            lambda row: _loss(row, "train"),
+            lambda row: _loss(row, "val"),
+        )
+    },
+    deviations=lambda spec: (DEVIATION,),
+    order=10,
+)

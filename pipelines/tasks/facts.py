@@ -7,6 +7,7 @@ costs milliseconds. Facts live as long as one plan, so that the next one sees wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from fusion.errors import InputError
 from fusion.method_card import MethodCard
 from fusion.pairs import list_images
 from fusion.registry import card, method_modules
+from fusion.settings import Settings
+from fusion.weights.published import choose_published, is_word, ready
 from pipelines.datasets.dataset import Dataset
+from pipelines.specs.method import MethodSpec
 from pipelines.store.code import code_digest
 from pipelines.store.digests import digest
 from pipelines.store.files import FileDigests
@@ -96,3 +100,51 @@ class Facts:
         if key not in self._known:
             self._known[key] = look()
         return self._known[key]
+
+
+HASHED_APART = ("dataset", "initial_checkpoint", "encoder_checkpoint", "seed", "engine")
+"""Of files the bytes count and not where they lie, of a seed what is derived; `engine` tests."""
+NOT_HASHED = {
+    "by_part": "asks for other tables of the same scores",
+    "checkpoint_every": "an interrupted training ends with the weights of an uninterrupted one",
+}
+"""Settings that cannot change a result, with the reason; all others count for its identity."""
+
+
+def hashed(settings: Settings) -> dict[str, Any]:
+    """Return whatever counts for the identity of a result made with `settings`, as plain values."""
+    return settings.model_dump(mode="json", exclude={*HASHED_APART, *NOT_HASHED})
+
+
+def not_hashed(settings: Settings) -> dict[str, Any]:
+    """Return the other settings, for a stage's `local`, which does not count for its identity."""
+    return {"settings": settings.model_dump(mode="json", include=set(NOT_HASHED))}
+
+
+def local_of(dataset: Dataset) -> dict[str, Any]:
+    """Return where a dataset lies, which does not count for its identity."""
+    return {"dataset": dataset.spec.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights that a training starts from: their digest, and where they lie."""
+
+    digest: str
+    local: Mapping[str, str]
+
+
+def start_of(path: Path | None, key: str, known: Facts) -> Start | None:
+    """Return what a training starts from; `key` names the setting, its last word the file."""
+    return Start(known.file(path, key), {key.split(".")[-1]: str(path)}) if path else None
+
+
+def weights_digest(method: MethodSpec, given: Path, known: Facts) -> str:
+    """Return the digest of a method's weights: a file, a folder of files, or published ones.
+
+    Raises InputError when they are missing, or when published ones have not been fetched.
+    """
+    path = given
+    if is_word(given):
+        path = ready(choose_published(method.name, str(given), method.params.get("preset")))
+    return known.weights(path, f"{method.row}.checkpoint")

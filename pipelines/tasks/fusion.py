@@ -1,19 +1,134 @@
-"""Stages of fusion: train a network, fuse a dataset."""
+"""Fusion: what every task begins with. Train a network, fuse a dataset, disturb its test pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fusion.errors import InputError
+from fusion.perturb import Perturbation
+from pipelines.datasets.dataset import Dataset
 from pipelines.execution.job import Job, pictured
-from pipelines.store.stage import Metrics
+from pipelines.specs.method import MethodSpec
+from pipelines.store.digests import derive_seed, digest, names_digest
+from pipelines.store.stage import Kind, Metrics, Stage, stage_of
+from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, weights_digest
+from pipelines.tasks.task import History
 
 if TYPE_CHECKING:
     from fusion.method import FusionMethod
     from fusion.pairs import ImagePair
+
+CHECK = Kind("check_method", 1, f"{__name__}:check_method")
+TRAIN = Kind("train_fusion", 2, f"{__name__}:train_fusion", ("weights.pt",), resumable=True)
+FUSE = Kind("fuse", 3, f"{__name__}:fuse", ("images",))
+PERTURB = Kind("perturb", 1, f"{__name__}:perturb", ("images",))
+HISTORIES = {
+    TRAIN.name: History(
+        "Fusion network: total loss on the training pairs", "history.csv", lambda row: row["total"]
+    )
+}
+
+
+def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:
+    """Return the check that builds `method` with its checkpoint."""
+    facts: dict[str, Any] = {
+        "method": method.name,
+        "params": method.params,
+        "train": method.train is not None,
+        "code": known.code(method.name),
+    }
+    local: dict[str, Any] = {}
+    if method.checkpoint is not None:
+        facts["checkpoint"] = weights_digest(method, method.checkpoint, known)
+        local["checkpoint"] = str(method.checkpoint)
+    images = known.image_folders(method.name, method.params)
+    if images:
+        found = {key: sorted(names) for key, names in images.items()}
+        facts["names"] = digest([found, sorted(dataset.pairs)])
+        local |= local_of(dataset)
+    return stage_of(CHECK, facts, local=local)
+
+
+def training_stage(
+    method: MethodSpec, dataset: Dataset, index: Stage, seed: int, known: Facts
+) -> Stage:
+    """Return the stage that trains `method` on a dataset that has a split."""
+    if method.train is None:
+        raise ValueError(f"{method.row} is not trained")
+    fixed = method.train.seed if method.train.seed is not None else seed
+    facts = {
+        **_facts(method, known),
+        "pairs": known.splits(dataset, index.key),
+        "settings": hashed(method.train),
+        "seed": derive_seed("fusion", fixed),
+    }
+    return stage_of(TRAIN, facts, local={**local_of(dataset), **not_hashed(method.train)})
+
+
+def fusing_stage(
+    method: MethodSpec, dataset: Dataset, index: Stage, training: Stage | None, known: Facts
+) -> Stage:
+    """Return the stage that fuses a dataset, with the weights that `training` leaves if any."""
+    facts = {
+        **_facts(method, known),
+        "pairs": index.spec["pairs"],
+        "color": dataset.spec.color,
+    }
+    local = local_of(dataset)
+    if method.checkpoint is not None:
+        facts["checkpoint"] = weights_digest(method, method.checkpoint, known)
+        local["checkpoint"] = str(method.checkpoint)
+    images = known.image_folders(method.name, method.params)
+    if images:  # made elsewhere, so that they count by their bytes
+        facts["images"] = {key: names_digest(found) for key, found in images.items()}
+    return stage_of(FUSE, facts, {"weights": training} if training else {}, local)
+
+
+def _facts(method: MethodSpec, known: Facts) -> dict[str, Any]:
+    code = known.code(method.name)
+    return {"method": method.name, "params": method.params, "code": code}
+
+
+def perturbed_stages(clean: Stage, perturbation: Perturbation, known: Facts) -> tuple[Stage, ...]:
+    """Return the stages from disturbed test pairs to the scores; `clean` holds the clean scores.
+
+    They differ from the clean chain in what is fused and looked at, not in any network.
+    """
+    fused, index = clean.inputs["fused"], clean.inputs["index"]
+    facts = {
+        "pairs": fused.spec["pairs"],
+        "split": index.spec["split"],
+        "kind": perturbation.kind,
+        "strength": perturbation.strength,
+        "code": known.module("fusion.perturb"),
+    }
+    sources = stage_of(PERTURB, facts, local={"dataset": fused.local["dataset"]})
+    again = replace(
+        fused,
+        spec={**fused.spec, "perturbed": perturbation.modality},
+        inputs={**fused.inputs, "perturbed": sources},
+    )
+    return sources, again, replace(clean, inputs={**clean.inputs, "fused": again})
+
+
+def check_method(job: Job) -> Metrics:
+    """Build a fusion method with its checkpoint, before anything is trained."""
+    from fusion.registry import load_method, method_class
+
+    name = job.spec["method"]
+    if job.spec["train"] and not method_class(name).trainable:
+        raise InputError(f'The method "{name}" is inference only; take its "train" out.')
+    method = load_method(name, job.local.get("checkpoint"), **job.spec["params"])
+    if "dataset" in job.local:
+        method.require_names(list(job.dataset().pairs))
+    if method.needs_checkpoint and not job.spec["train"] and "checkpoint" not in job.local:
+        raise InputError(
+            f'The method "{name}" has no weights in this experiment; give "checkpoint" or "train".'
+        )
+    return {"parameters": sum(p.numel() for p in method.parameters())}
 
 
 def train_fusion(job: Job) -> Metrics:

@@ -1,18 +1,66 @@
-"""The stage of scoring: the quality metrics of every test image."""
+"""Scoring: how good a method's fused images look, by the metrics of the field."""
 
 from __future__ import annotations
 
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
 from pipelines.execution.job import Job
-from pipelines.store.stage import Metrics
-from pipelines.tasks.score_files import SCORES, write_scores
+from pipelines.specs.tasks import TaskSpec
+from pipelines.store.stage import Kind, Metrics, stage_of
+from pipelines.tasks.facts import Facts, hashed, local_of
+from pipelines.tasks.task import Chain, Floats, Images, Score, Task
+
+SCORES = "scores.csv"
+TEST = Kind("score", 1, f"{__name__}:score", (SCORES,))
+MEAN_RANK = "mean rank"
+"""The last column of the table: a method's mean place over the metrics, the lowest is best."""
+
+Metric = Literal[
+    "SD", "AG", "SF", "SCD", "VIFF", "SSIM", "EN", "MI", "MSE", "CC", "PSNR", "Qabf"
+]  # fmt: skip
+"""As `fusion.quality.METRICS` has them, which costs seconds to import."""
+
+
+class ScoringSpec(TaskSpec):
+    """The quality metrics that each method's fused images get, on the test split if there is one.
+
+    `by_part` asks for one table per part of the dataset in place of one for all.
+    """
+
+    metrics: tuple[Metric, ...] = Field(
+        default=("SD", "AG", "SF", "SCD", "VIFF", "SSIM"), min_length=1
+    )
+    convention: Literal["paper", "released"] = "paper"
+    by_part: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> ScoringSpec:
+        if len(set(self.metrics)) != len(self.metrics):
+            raise ValueError("metrics names one metric twice")
+        if self.by_part and not self.dataset.parts:
+            raise ValueError(f"by_part: the dataset {self.dataset.name} has no parts")
+        return self
+
+
+def chain(spec: ScoringSpec, seed: int, images: Images, known: Facts) -> Chain:
+    """Return the one stage from fused images to quality metrics, which draw no lots."""
+    facts = {**hashed(spec), "code": known.module("fusion.quality")}
+    return Chain((stage_of(TEST, facts, images.stages, local_of(images.dataset)),))
 
 
 def score(job: Job) -> Metrics:
     """Score the fused test images; keep every image's values beside their means."""
-    from pipelines.tasks.quality import score_images, summary
+    from fusion.quality.folders import score_images, summary
 
     dataset = job.dataset()
-    found = score_images(
+    scores = score_images(
         [dataset.pairs[name] for name in dataset.test],
         job.images(dataset.test),
         job.spec["metrics"],
@@ -20,5 +68,43 @@ def score(job: Job) -> Metrics:
         job.device,
         job.progress("scoring"),
     )
-    write_scores(job.out / SCORES, found.names, found.metrics, found.values)
-    return {"images": len(found.names), "metrics": summary(found)}
+    write_scores(job.out / SCORES, scores.names, scores.metrics, scores.values)
+    return {"images": len(scores.names), "metrics": summary(scores)}
+
+
+def write_scores(path: Path, names: Sequence[str], metrics: Sequence[str], values: Floats) -> None:
+    """Write ``images x metrics`` values, unrounded; an undefined one is an empty field."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["image", *metrics])
+        for name, row in zip(names, values.tolist(), strict=True):
+            writer.writerow([name, *("" if math.isnan(value) else repr(value) for value in row)])
+
+
+def read_scores(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], Floats]:
+    """Return names, metrics and values of the file `SCORES` in a folder."""
+    with (folder / SCORES).open(encoding="utf-8", newline="") as stream:
+        head, *lines = csv.reader(stream)
+    values = [[float(text) if text else math.nan for text in line[1:]] for line in lines]
+    return tuple(line[0] for line in lines), tuple(head[1:]), np.array(values, dtype=np.float64)
+
+
+def logged(metrics: Mapping[str, Any]) -> dict[str, Score]:
+    """Return every metric's mean over the test images, in its own unit."""
+    return {name: entry["mean"] for name, entry in metrics["metrics"].items()}
+
+
+TASK = Task(
+    name="scoring",
+    verb="score",
+    command="score",
+    metric="image quality",
+    headline=MEAN_RANK,
+    section=ScoringSpec,
+    columns=lambda spec: spec.metrics,
+    chain=chain,
+    logged=logged,
+    per_image=True,
+    seeded=False,
+    order=30,
+)

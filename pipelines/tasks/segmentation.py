@@ -1,12 +1,59 @@
-"""Stages of segmentation: train DeepLabV3 on fused images, test it."""
+"""Segmentation: train a segmenter on a method's fused images, test it, and tell its IoU."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.execution.job import Job, pictured
-from pipelines.store.stage import Metrics
+from pipelines.specs.base import LocalPath
+from pipelines.specs.tasks import TaskSpec
+from pipelines.store.digests import derive_seed
+from pipelines.store.stage import Kind, Metrics, stage_of
+from pipelines.tasks.facts import Facts, hashed, local_of, start_of
+from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task
+from segmentation.settings import SegmenterSettings
+
+CHECK = Kind("check_segmenter", 1, f"{__name__}:check_segmenter")
+TRAIN = Kind("train_segmenter", 3, f"{__name__}:train_segmenter", ("weights.pt",), resumable=True)
+TEST = Kind("segment", 2, f"{__name__}:segment", ("masks", "confusion.npz"))
+
+MEANS = ("mIoU", "mIoU w/o background")
+
+
+class SegmentationSpec(SegmenterSettings, TaskSpec):
+    """The segmenter that is retrained on each method's images, and its budget."""
+
+    labels_for: ClassVar[str | None] = "segmentation"
+    encoder_checkpoint: LocalPath | None = None
+
+
+def chain(spec: SegmentationSpec, seed: int, images: Images, known: Facts) -> Chain:
+    """Return the stages from fused images to IoU."""
+    facts: dict[str, Any] = {"settings": hashed(spec), "seed": derive_seed("segmentation", seed)}
+    start = start_of(spec.encoder_checkpoint, "segmentation.encoder_checkpoint", known)
+    network: dict[str, Any] = {"architecture": spec.architecture, "encoder": spec.encoder}
+    network["classes"] = len(images.dataset.spec.classes)
+    if start:
+        facts["encoder_checkpoint"] = network["checkpoint"] = start.digest
+    given, local = start.local if start else {}, local_of(images.dataset)
+    training = stage_of(TRAIN, facts, images.stages, {**local, **given})
+    testing = stage_of(TEST, {}, {"segmenter": training, **images.stages}, local)
+    return Chain((training, testing), stage_of(CHECK, network, local=given))
+
+
+def check_segmenter(job: Job) -> Metrics:
+    """Find out whether the encoder exists and its checkpoint fits."""
+    from segmentation.model import build_model
+
+    names = (job.spec["architecture"], job.spec["encoder"], job.spec["classes"])
+    _, load = build_model(*names, job.path("encoder_checkpoint"))
+    return {"encoder_loaded": load.loaded, "encoder_total": load.total}
 
 
 def train_segmenter(job: Job) -> Metrics:
@@ -84,3 +131,81 @@ def _picture_masks(job: Job, truth: Mapping[str, Path], masks: Mapping[str, Path
         ids = [read_mask(files[name], len(MASKS)) for files in (truth, masks)]
         rows.append((name, [image, *(overlay(image, i, MASKS) for i in ids)]))
     contact_sheet(rows, ["image", "ground truth", "prediction"], job.out / "samples.png")
+
+
+def columns(spec: SegmentationSpec) -> tuple[str, ...]:
+    """Return IoU by class, and its means."""
+    return (*spec.dataset.classes, *MEANS)
+
+
+def scores(metrics: Mapping[str, Any], spec: SegmentationSpec) -> list[Score]:
+    """Return a test's scores, one a column."""
+    per_class = [metrics["iou"][name] for name in spec.dataset.classes]
+    return [*per_class, metrics["miou"], metrics["miou_foreground"]]
+
+
+def logged(metrics: Mapping[str, Any]) -> dict[str, Score]:
+    """Return all scores of a test by their full names."""
+    per_class = {f"IoU/{label}": value for label, value in metrics["iou"].items()}
+    return {"mIoU": metrics["miou"], "mIoU_foreground": metrics["miou_foreground"], **per_class}
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """What a test kept: the masks in its `folder`, and each image's confusion, ``images x n x n``.
+
+    Rows of a confusion are true classes, columns predicted ones, in pixels.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    confusions: NDArray[np.int64]
+
+    @property
+    def images(self) -> int:
+        """How many images were tested."""
+        return len(self.names)
+
+
+def read(folder: Path, spec: SegmentationSpec) -> Segmented:
+    """Read what a finished test left in `folder`; raises OSError or ValueError where it cannot."""
+    # np.load leaves a file that it opened itself and cannot read open.
+    path, n = folder / "confusion.npz", len(spec.dataset.classes)
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
+        names, confusions = tuple(map(str, kept["names"])), kept["confusion"]
+    if confusions.shape[1:] != (n, n):
+        raise ValueError(f"{path} holds confusions of shape {confusions.shape}, not of {n} classes")
+    return Segmented(folder, names, confusions)
+
+
+def resample(kept: Segmented, counts: NDArray[np.int32]) -> Floats:
+    """Return IoU by class and both means of every resample of the images."""
+    from segmentation.resampling import resampled_iou
+
+    iou = resampled_iou(kept.confusions, counts)
+    return np.column_stack([iou.iou, iou.miou, iou.miou_foreground])
+
+
+TASK = Task(
+    name="segmentation",
+    verb="segment on",
+    command="segment",
+    metric="IoU in percent",
+    headline="mIoU",
+    section=SegmentationSpec,
+    columns=columns,
+    compared=MEANS,
+    chain=chain,
+    scores=scores,
+    logged=logged,
+    read=read,
+    resample=resample,
+    histories={
+        TRAIN.name: History(
+            "Segmenter: cross-entropy on the training images",
+            "history.csv",
+            lambda row: row["loss"],
+        )
+    },
+    order=20,
+)

@@ -14,6 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from pipelines.results.values import Row, Table, Value, as_plain
+from pipelines.tasks.task import task_of
 
 Format = Literal["text", "md", "csv", "latex", "json"]
 DASH, UNFINISHED = "-", "..."
@@ -106,9 +107,13 @@ def _grid(table: Table) -> Grid:
     return grid
 
 
+def lacking(table: Table) -> str:
+    """Return why a value of ours may be missing from a table."""
+    return "undefined" if task_of(table.task).per_image else "class absent"
+
+
 def _legend(table: Table) -> str:
-    lacking = "undefined" if table.task == "scoring" else "class absent"
-    return f"{DASH}: {lacking} or not printed, {UNFINISHED}: not finished"
+    return f"{DASH}: {lacking(table)} or not printed, {UNFINISHED}: not finished"
 
 
 def markdown(table: Table) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import pictured
-from pipelines.planning.plan import Cell, Plan
+from pipelines.results.finished import FinishedStage, Results
+from pipelines.results.values import Table
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest
-from pipelines.store.stage import Stage
-from pipelines.store.store import Store
+from pipelines.tasks.fusion import FUSE
 from pipelines.views.stage_charts import stage_charts
 
 SHEET_PAIRS = 4
@@ -22,47 +22,47 @@ BASELINES = ("infrared", "visible")
 """Methods that show a source as it is, which a sheet shows anyway."""
 
 
-def gather_pictures(plan: Plan, store: Store) -> Path:
+def gather_pictures(results: Results, tables: Iterable[Table]) -> Path:
     """Gather what the finished cells have drawn; draw ranks and comparison sheets; return where."""
-    from pipelines.results.tables import experiment_tables
     from pipelines.views.ranks import write_ranks
     from pipelines.views.robustness import write_robustness
 
-    folder = store.root / "results" / plan.experiment.name
+    store = results.store
+    folder = store.root / "results" / results.plan.experiment.name
     folder.mkdir(parents=True, exist_ok=True)
-    for cell in plan.cells:
-        for stage in cell.stages:
-            own = stage.kind.name != "fuse" or cell.trains_fusion
-            seed = f"-seed{cell.seed}" if own else ""
+    for one in results.cells:
+        cell, row = one.cell, _file_name(one.cell.method.row)
+        for stage in one.stages:
+            kind = stage.stage.kind.name
+            seed = f"-seed{cell.seed}" if kind != FUSE.name or cell.trains_fusion else ""
             title = f"{cell.method.row}, seed {cell.seed}"
-            for path in (*_drawn(store.directory(stage)), *stage_charts(stage, store, title)):
-                row = _file_name(cell.method.row)
-                _link(path, folder / f"{row}-{stage.kind.name}{seed}-{path.name}")
-    for table in experiment_tables(plan, store, ("scoring",)):
+            for path in (*_drawn(stage.folder), *stage_charts(stage.stage, store, title)):
+                _link(path, folder / f"{row}-{kind}{seed}-{path.name}")
+    for table in tables:
         write_ranks(table, folder)
-    write_robustness(plan, store, folder)
-    write_sheets(plan, store, folder)
+    write_robustness(results, folder)
+    write_sheets(results, folder)
     return folder
 
 
-def write_sheets(plan: Plan, store: Store, folder: Path) -> list[Path]:
+def write_sheets(results: Results, folder: Path) -> list[Path]:
     """Draw the methods' fused test images side by side: a sheet per dataset, or per part of one.
 
     A sheet that shows these very images already is only linked again. A method that is trained
     once per seed is shown as its first seed made it; methods that are not fused yet, or whose
     images somebody has removed, are left out.
     """
-    written = []
-    for fused in _fused_by_dataset(plan, store).values():
-        stage = next(iter(fused.values()))
+    written, store = [], results.store
+    for fused in _fused_by_dataset(results).values():
+        stage = next(iter(fused.values())).stage
         dataset = open_dataset(DatasetSpec(**stage.local["dataset"]))
         for part in dataset.spec.parts or ("",):
             names = _names(dataset, part)
-            folders = {row: store.directory(one) / "images" for row, one in fused.items()}
+            folders = {row: one.folder / "images" for row, one in fused.items()}
             whole = {row: folder for row, folder in folders.items() if _holds(folder, names)}
             if not whole:
                 continue
-            key = digest([part, {row: fused[row].key for row in whole}])[:16]
+            key = digest([part, {row: fused[row].stage.key for row in whole}])[:16]
             drawn = store.root / "sheets" / f"{key}.png"
             if not drawn.exists():
                 _draw(dataset, part, names, whole, drawn)
@@ -72,18 +72,14 @@ def write_sheets(plan: Plan, store: Store, folder: Path) -> list[Path]:
     return written
 
 
-def _fused_by_dataset(plan: Plan, store: Store) -> dict[str, dict[str, Stage]]:
+def _fused_by_dataset(results: Results) -> dict[str, dict[str, FinishedStage]]:
     """Return the finished fusing stages by row, for each set of pairs that is fused."""
-    found: dict[str, dict[str, Stage]] = {}
-    for cell in plan.cells:
-        stage = _fusing(cell)
-        if cell.method.name not in BASELINES and store.manifest(stage) is not None:
-            found.setdefault(stage.spec["pairs"], {}).setdefault(cell.method.row, stage)
+    found: dict[str, dict[str, FinishedStage]] = {}
+    for one in results.cells:
+        method, fused = one.cell.method, one.fused
+        if fused is not None and method.name not in BASELINES:
+            found.setdefault(fused.stage.spec["pairs"], {}).setdefault(method.row, fused)
     return found
-
-
-def _fusing(cell: Cell) -> Stage:
-    return next(stage for stage in cell.stages if stage.kind.name == "fuse")
 
 
 def _names(dataset: Dataset, part: str) -> list[str]:

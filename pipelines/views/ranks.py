@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from pipelines.results.quality_rows import metric_ranks
+from pipelines.results.rows.quality import metric_ranks
 from pipelines.results.values import Table
+from pipelines.tasks.task import task_of
 
 if TYPE_CHECKING:
     from pipelines.views.charts.theme import Chart
@@ -42,7 +43,7 @@ def write_ranks(table: Table, folder: Path) -> list[Path]:
 
 def _by_mean_rank(table: Table) -> dict[str, list[float]]:
     """Return each method's ranks, the best mean first."""
-    if table.task != "scoring":
+    if not task_of(table.task).per_image:
         return {}
     known = {row: ranks for row, ranks in metric_ranks(table).items() if ranks}
     return dict(sorted(known.items(), key=lambda item: fmean(item[1])))

@@ -5,17 +5,15 @@ A chart is drawn once and kept in the store's ``charts``; the next view takes it
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
-from detection.ap import PrecisionRecall, evaluate
 from fusion.files import write_atomically
 from pipelines.store.digests import digest
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
+from pipelines.tasks.detection import kept_curves
 
 if TYPE_CHECKING:
     from pipelines.views.charts.theme import Chart
@@ -50,21 +48,6 @@ def _write(chart: Chart, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, png(chart))
-
-
-def kept_curves(folder: Path, classes: Sequence[str]) -> PrecisionRecall:
-    """Return the curves of a finished detection; computed where an older version kept none."""
-    kept = folder / "curves.json"
-    if kept.is_file():
-        found = _json(kept)
-        lines = {name: tuple(line) for name, line in found["precision"].items()}
-        return PrecisionRecall(tuple(found["recall"]), lines)
-    ground_truth, found = (_json(folder / f"{n}.json") for n in ("ground_truth", "predictions"))
-    return evaluate(ground_truth, found, classes).curves
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _precision_recall(folder: Path, classes: list[str], title: str) -> Chart:

@@ -23,8 +23,8 @@ from fusion.pairs import ImagePair, list_pairs, read_rgb, write_png
 from fusion.programs import run_program
 from pipelines.specs.method import MethodSpec
 from pipelines.store.files import FileDigests
-from pipelines.tasks.chains import method_check
 from pipelines.tasks.facts import Facts
+from pipelines.tasks.fusion import method_check
 
 Program = Callable[..., str]
 PLACES = "{infrared} {visible} {output}"

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 
 import yaml
+from readings import tables_of
 from stand_ins import no_report, start_checker
 from synthetic_store import finish, made_up_agreements, made_up_evidence
 
 from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.planner import make_plan
-from pipelines.results.tables import experiment_tables
-from pipelines.specs.dataset import TASKS
+from pipelines.results.finished import read_results
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store
+from pipelines.tasks.task import tasks
 from pipelines.views.report.content import collect
 from pipelines.views.report.model import Report
 from pipelines.views.report.page import page
@@ -42,11 +43,10 @@ class Made:
     store: Store
 
     def report(self, words: list[str] | None = None) -> Report:
-        found = [made_up_evidence(t) for t in experiment_tables(self.plan, self.store, TASKS)]
-        given = words or [str(self.file)]
-        return collect(
-            self.plan, self.store, found, made_up_agreements(found), given, lambda *_: None
-        )
+        found = [made_up_evidence(t) for t in tables_of(self.plan, self.store)]
+        spec = self.plan.experiment.asked_for_by(words or [str(self.file)])
+        results = read_results(replace(self.plan, experiment=spec), self.store)
+        return collect(results, found, made_up_agreements(found), lambda *_: None)
 
     def page(self) -> str:
         return page(self.report())
@@ -58,7 +58,7 @@ Make = Callable[..., Made]
 def planned(file: Path, store: Store, overrides: dict[str, Any] | None = None) -> Plan:
     """Plan without building any network: whether it can be built is not asked here."""
     spec = load_experiment(str(file), overrides)
-    return make_plan(spec, store, TASKS, no_report, start_checker)
+    return make_plan(spec, store, tasks(), no_report, start_checker)
 
 
 def build(

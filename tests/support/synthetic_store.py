@@ -27,13 +27,14 @@ from pipelines.datasets.labels import boxes_of
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.runner import NO_SLOT, make_stage
 from pipelines.planning.plan import Cell
-from pipelines.results.agreement import Agreement, Difference, Evidence
-from pipelines.results.quality_rows import MEAN_RANK
+from pipelines.results.agreement import Agreement
+from pipelines.results.evidence import Difference, Evidence
+from pipelines.results.rows.quality import MEAN_RANK
 from pipelines.results.values import Row, Table
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.stage import Stage
 from pipelines.store.store import MANIFEST, Store
-from pipelines.tasks.score_files import SCORES, write_scores
+from pipelines.tasks.scoring import SCORES, write_scores
 from segmentation.datasets import read_mask, write_mask
 from segmentation.iou import evaluate
 

@@ -25,9 +25,9 @@ from pipelines.cli.app import main
 from pipelines.execution.runner import Step, make_step
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
-from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store, open_store
+from pipelines.tasks.task import tasks
 from pipelines.views.pictures import write_sheets
 
 METHODS = ["visible", "LKC-FUNet (tiny)"]
@@ -95,14 +95,14 @@ def digests(store: Path, kind: str) -> dict[str, str]:
 
 def plan_of(store: Path) -> tuple[Plan, Store]:
     opened = open_store(store)
-    plan = make_plan(load_experiment("smoke"), opened, TASKS, no_report)
+    plan = make_plan(load_experiment("smoke"), opened, tasks(), no_report)
     return plan, opened
 
 
 def forget(store: Path, method: str, task: str) -> set[str]:
     """Take a cell's training and its result out of a store; return the stages' titles."""
     plan, opened = plan_of(store)
-    (cell,) = [cell for cell in plan.cells if (cell.method.row, cell.task) == (method, task)]
+    (cell,) = [cell for cell in plan.cells if (cell.method.row, cell.task.name) == (method, task)]
     gone = cell.steps[-1].stages
     for stage in gone:
         shutil.rmtree(opened.directory(stage))
@@ -177,7 +177,7 @@ def test_fused_images_are_made_once_and_serve_both_tasks(finished: Finished) -> 
     assert len(digests(finished.store, "fuse")) == len(METHODS)
     for method in METHODS:
         cells = [cell for cell in plan.cells if cell.method.row == method]
-        assert sorted(cell.task for cell in cells) == ["detection", "segmentation"]
+        assert sorted(cell.task.name for cell in cells) == ["detection", "segmentation"]
         made = [store.manifest(cell.steps[-1].stages[0]) for cell in cells]
         assert len({manifest.inputs["fused"].key for manifest in made if manifest}) == 1
 
@@ -213,8 +213,8 @@ def test_mlflow_shows_a_parent_with_one_child_per_cell(finished: Finished) -> No
     for cell in plan.cells:
         manifest = store.manifest(cell.result)
         assert manifest is not None
-        metrics = shown[cell.method.row, cell.task].data.metrics
-        ours, theirs = ("mAP50", "mAP50") if cell.task == "detection" else ("mIoU", "miou")
+        metrics = shown[cell.method.row, cell.task.name].data.metrics
+        ours, theirs = ("mAP50", "mAP50") if cell.task.name == "detection" else ("mIoU", "miou")
         assert metrics[ours] == pytest.approx(manifest.metrics[theirs])
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import fmean
 from typing import TypeVar
-from zipfile import BadZipFile
 
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import Progress
-from pipelines.planning.plan import Cell, Plan
-from pipelines.results.agreement import Agreement, Evidence
+from pipelines.results.agreement import Agreement
+from pipelines.results.evidence import Evidence
+from pipelines.results.finished import FinishedCell, Results
 from pipelines.results.robustness import curves, robustness_tables
 from pipelines.specs.dataset import DatasetSpec
-from pipelines.store.store import Store
+from pipelines.tasks.detection import Detected
+from pipelines.tasks.segmentation import Segmented
+from pipelines.tasks.task import Kept, task_of
 from pipelines.views.report import detections, masks
 from pipelines.views.report.examples import Images, detection_strips, segmentation_strips
 from pipelines.views.report.losses import training_curves
@@ -23,26 +26,21 @@ from pipelines.views.report.model import Report, Robustness, Speed, TaskReport
 from pipelines.views.report.origins import records
 
 T = TypeVar("T")
-UNREADABLE = (OSError, ValueError, KeyError, BadZipFile)
-"""What reading a file that is gone or damaged raises."""
 
 
 def collect(
-    plan: Plan,
-    store: Store,
+    results: Results,
     evidence: Sequence[Evidence],
     agreements: Sequence[Agreement],
-    words: Sequence[str],
     progress: Progress,
 ) -> Report:
-    """Gather what a report of `evidence` shows; `words` name the experiment on a command line.
+    """Gather what a report of `evidence` shows; `progress` is told of each cell.
 
-    `progress` is told of each cell. Of what is unfinished or removed there is nothing.
+    Of what is unfinished or removed there is nothing.
     """
-    days = sorted(
-        manifest.started[:10] for c in plan.cells if (manifest := store.manifest(c.result))
-    )
-    collector = Collector(plan, store, progress)
+    plan = results.plan
+    days = sorted(one.result.manifest.started[:10] for one in results.cells)
+    collector = Collector(results, progress)
     return Report(
         name=plan.experiment.name,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -51,120 +49,131 @@ def collect(
         seeds=plan.experiment.seeds,
         tasks=tuple(collector.task(one) for one in evidence),
         agreements=tuple(agreements),
-        losses=training_curves(plan, store),
-        robustness=_robustness(plan, store),
-        cells=records(plan, store, words),
+        losses=training_curves(results),
+        robustness=_robustness(results),
+        cells=records(results),
         blocked=plan.blocked,
     )
 
 
-def _robustness(plan: Plan, store: Store) -> tuple[Robustness, ...]:
+def _robustness(results: Results) -> tuple[Robustness, ...]:
     """Return each task's curves as far as they are finished; none where nothing is disturbed."""
-    found = curves(plan, store)
+    found = curves(results)
     return tuple(
-        Robustness(table, tuple(curve for curve in found if curve.task == table.task))
-        for table in robustness_tables(plan, store)
+        Robustness(
+            task_of(table.task).headline,
+            table,
+            tuple(curve for curve in found if curve.task == table.task),
+        )
+        for table in robustness_tables(results)
     )
 
 
 class Collector:
     """Reads what the finished cells of a plan left, and says how far it is."""
 
-    def __init__(self, plan: Plan, store: Store, progress: Progress) -> None:
-        self._cells = [c for c in plan.cells if store.manifest(c.result) is not None]
-        self._store = store
+    def __init__(self, results: Results, progress: Progress) -> None:
+        self._results = results
         self._progress = progress
         self._done = 0
 
     def task(self, evidence: Evidence) -> TaskReport:
-        """Return one table's part of the report."""
-        cells = [cell for cell in self._cells if cell.task == evidence.table.task]
+        """Return one table's part of the report; what is drawn follows from what a test kept."""
+        cells = [one for one in self._results.cells if one.cell.task is evidence.task]
         if not cells:
             return TaskReport(evidence, 0)
-        dataset = open_dataset(DatasetSpec(**cells[0].result.local["dataset"]))
-        readers = {"detection": self._detection, "segmentation": self._segmentation}
-        read = readers.get(evidence.table.task, self._scoring)
-        return read(evidence, cells, dataset)
+        data = open_dataset(DatasetSpec(**cells[0].cell.result.local["dataset"]))
+        part = evidence.table.name.removeprefix(evidence.task.name).removeprefix("-")
+        images = sum(not part or data.part_of(name) == part for name in data.test)
+        kept = self._by_method(cells)
+        report = TaskReport(evidence, images, lost=self._lost(cells), speeds=self._speeds(cells))
+        detected = {row: _only(found, Detected) for row, found in kept.items()}
+        segmented = {row: _only(found, Segmented) for row, found in kept.items()}
+        if any(detected.values()):
+            return self._detection(report, cells, detected, data)
+        if any(segmented.values()):
+            return self._segmentation(report, cells, segmented, data)
+        return report
 
-    def _detection(self, evidence: Evidence, cells: list[Cell], data: Dataset) -> TaskReport:
-        classes = data.spec.classes
+    def _detection(
+        self,
+        report: TaskReport,
+        cells: Sequence[FinishedCell],
+        kept: Mapping[str, Sequence[tuple[int, Detected]]],
+        data: Dataset,
+    ) -> TaskReport:
+        shown = {
+            row: [detections.shown(seed, one) for seed, one in seeds]
+            for row, seeds in kept.items()
+            if seeds
+        }
+        strips, notes = detection_strips(shown, data, self._images(cells))
+        curves = detections.mean_curves(shown, data.spec.classes)
+        return replace(report, curves=curves, strips=strips, strip_notes=notes)
 
-        def read(cell: Cell) -> detections.Detected:
-            return detections.read_detected(self._store.directory(cell.result), cell.seed, classes)
-
-        found, lost = self._by_method(cells, read)
-        strips, notes = detection_strips(found, data, self._images(cells))
-        return TaskReport(
-            evidence,
-            len(data.test),
-            lost=lost,
-            curves=detections.mean_curves(found, classes),
-            strips=strips,
-            strip_notes=notes,
-            speeds=self._speeds(cells),
-        )
-
-    def _segmentation(self, evidence: Evidence, cells: list[Cell], data: Dataset) -> TaskReport:
-        def read(cell: Cell) -> masks.Segmented:
-            return masks.read_segmented(self._store.directory(cell.result), cell.seed)
-
-        found, lost = self._by_method(cells, read)
-        strips, notes = segmentation_strips(found, data, self._images(cells))
-        return TaskReport(
-            evidence,
-            len(data.test),
-            lost=lost,
-            confusions=masks.summed(found),
+    def _segmentation(
+        self,
+        report: TaskReport,
+        cells: Sequence[FinishedCell],
+        kept: Mapping[str, Sequence[tuple[int, Segmented]]],
+        data: Dataset,
+    ) -> TaskReport:
+        shown = {
+            row: [masks.Masks(seed, one) for seed, one in seeds]
+            for row, seeds in kept.items()
+            if seeds
+        }
+        strips, notes = segmentation_strips(shown, data, self._images(cells))
+        return replace(
+            report,
+            confusions=masks.summed(shown),
             classes=data.spec.classes,
             strips=strips,
             strip_notes=notes,
             legend=masks.class_colours(data.spec.classes),
-            speeds=self._speeds(cells),
         )
 
-    def _scoring(self, evidence: Evidence, cells: list[Cell], data: Dataset) -> TaskReport:
-        part = evidence.table.name.removeprefix("scoring").removeprefix("-")
-        images = sum(not part or data.part_of(name) == part for name in data.test)
-        return TaskReport(evidence, images, speeds=self._speeds(cells))
-
-    def _by_method(
-        self, cells: Iterable[Cell], read: Callable[[Cell], T]
-    ) -> tuple[dict[str, list[T]], tuple[str, ...]]:
-        """Return what was read by row, and the cells of which somebody has removed the files."""
-        found: dict[str, list[T]] = {}
-        lost = []
-        for cell in cells:
-            try:
-                found.setdefault(cell.method.row, []).append(read(cell))
-            except UNREADABLE:
-                lost.append(cell.title)
+    def _by_method(self, cells: Iterable[FinishedCell]) -> dict[str, list[tuple[int, Kept]]]:
+        """Return what can be read of each method's cells, with their seeds."""
+        found: dict[str, list[tuple[int, Kept]]] = {}
+        for one in cells:
+            if one.kept is not None:
+                found.setdefault(one.cell.method.row, []).append((one.cell.seed, one.kept))
             self._done += 1
-            self._progress(self._done, len(self._cells), cell.title)
-        return {row: seeds for row, seeds in found.items() if seeds}, tuple(lost)
+            self._progress(self._done, len(self._results.cells), one.cell.title)
+        return found
 
-    def _images(self, cells: Sequence[Cell]) -> Images:
+    def _lost(self, cells: Iterable[FinishedCell]) -> tuple[str, ...]:
+        """Return the cells of which somebody has removed or damaged the files."""
+        return tuple(o.cell.title for o in cells if o.cell.task.read and o.kept is None)
+
+    def _images(self, cells: Sequence[FinishedCell]) -> Images:
         """Return where a method's fused images lie, by row and seed."""
+        store = self._results.store
         return {
-            (cell.method.row, cell.seed): self._store.directory(cell.result.inputs["fused"])
+            (one.cell.method.row, one.cell.seed): store.directory(one.cell.result.inputs["fused"])
             / "images"
-            for cell in cells
+            for one in cells
         }
 
-    def _speeds(self, cells: Sequence[Cell]) -> tuple[Speed, ...]:
+    def _speeds(self, cells: Sequence[FinishedCell]) -> tuple[Speed, ...]:
         """Return each method's mean over its fusing stages, those that are still there."""
-        made: dict[str, dict[str, tuple[float, str]]] = {}
-        for cell in cells:
-            stage = cell.result.inputs["fused"]
-            manifest = self._store.manifest(stage)
-            if manifest is not None and manifest.metrics["images"]:
+        found: dict[str, dict[str, tuple[float, str]]] = {}
+        for one in cells:
+            if one.fused is not None and one.fused.manifest.metrics.get("images"):
+                manifest = one.fused.manifest
                 seconds = manifest.seconds / manifest.metrics["images"]
                 on = f"{manifest.device} ({manifest.processor})"
-                made.setdefault(cell.method.row, {})[stage.key] = (seconds, on)
+                found.setdefault(one.cell.method.row, {})[one.fused.stage.key] = (seconds, on)
         return tuple(
             Speed(
                 row,
                 fmean(s for s, _ in of.values()),
                 "; ".join(sorted({d for _, d in of.values()})),
             )
-            for row, of in made.items()
+            for row, of in found.items()
         )
+
+
+def _only(found: Iterable[tuple[int, Kept]], kind: type[T]) -> list[tuple[int, T]]:
+    return [(seed, kept) for seed, kept in found if isinstance(kept, kind)]

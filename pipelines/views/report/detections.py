@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from detection.ap import RECALLS, Detection
 from detection.datasets import Box
-from detection.matching import boxes_found, rankings
+from detection.matching import boxes_found
 from pipelines.results.values import Line
+from pipelines.tasks.detection import Detected
 from pipelines.views.report.model import Mark, PerImage
-from pipelines.views.stage_charts import kept_curves
 
 CONFIDENCE, ENOUGH = 0.25, 3
 """Boxes that are shown and counted, and how many objects an image worth showing has."""
@@ -24,8 +22,8 @@ Outcome = tuple[list[Detection], list["int | None"]]
 
 
 @dataclass(frozen=True)
-class Detected:
-    """One cell's predictions, read once: what was found by image, and precision by class.
+class Shown:
+    """One cell's detections as the page shows them: by image, and as precision by class.
 
     `curves` hold the precision at `RECALLS`, IoU 0.5, of the classes that the test images show.
     """
@@ -41,19 +39,18 @@ class Detected:
         return {name: _f1(boxes, self.outcomes[name]) for name, boxes in self.truth.items()}
 
 
-def read_detected(folder: Path, seed: int, classes: Sequence[str]) -> Detected:
-    """Read a finished stage `detect`; of the predictions only what is shown is kept."""
-    ground_truth = json.loads((folder / "ground_truth.json").read_text(encoding="utf-8"))
-    found = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
-    truth, places = _boxes(ground_truth)
-    taken = boxes_found(rankings(ground_truth, found, classes), len(found))
+def shown(seed: int, kept: Detected) -> Shown:
+    """Choose what is shown of what a finished test kept."""
+    truth, places = _boxes(kept.ground_truth)
+    taken = boxes_found(kept.rankings, len(kept.predictions))
     outcomes: dict[str, Outcome] = {name: ([], []) for name in truth}
-    for item, box in sorted(zip(found, taken, strict=True), key=lambda pair: -pair[0]["score"]):
+    pairs = zip(kept.predictions, taken, strict=True)
+    for item, box in sorted(pairs, key=lambda pair: -pair[0]["score"]):
         if item["score"] >= CONFIDENCE:
-            shown, hits = outcomes[item["image"]]
-            shown.append(item)
+            sure, hits = outcomes[item["image"]]
+            sure.append(item)
             hits.append(None if box is None else places[box])
-    return Detected(seed, truth, outcomes, kept_curves(folder, classes).precision)
+    return Shown(seed, truth, outcomes, kept.curves.precision)
 
 
 def _boxes(ground_truth: Mapping[str, Any]) -> tuple[dict[str, list[Box]], list[int]]:
@@ -77,7 +74,7 @@ def _f1(boxes: Sequence[Box], outcome: Outcome) -> float:
 
 
 def mean_curves(
-    cells: Mapping[str, Sequence[Detected]], classes: Sequence[str]
+    cells: Mapping[str, Sequence[Shown]], classes: Sequence[str]
 ) -> dict[str, tuple[Line, ...]]:
     """Return by class one curve a method: the mean precision of its seeds at each recall."""
     found: dict[str, tuple[Line, ...]] = {}
@@ -106,7 +103,7 @@ def truth_marks(boxes: Sequence[Box], classes: Sequence[str]) -> tuple[Mark, ...
     return tuple(Mark("found", _rectangle(box), classes[box.label]) for box in boxes)
 
 
-def outcome(name: str, cell: Detected, classes: Sequence[str]) -> tuple[str, tuple[Mark, ...]]:
+def outcome(name: str, cell: Shown, classes: Sequence[str]) -> tuple[str, tuple[Mark, ...]]:
     """Return in words how a cell did on one image, and its objects, hits and false alarms."""
     boxes, (shown, taken) = cell.truth[name], cell.outcomes[name]
     hits = sum(index is not None for index in taken)
@@ -134,6 +131,6 @@ def _rectangle(box: Box) -> tuple[float, float, float, float]:
     return box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1
 
 
-def scores_of(cells: Mapping[str, Sequence[Detected]]) -> dict[str, list[PerImage]]:
+def scores_of(cells: Mapping[str, Sequence[Shown]]) -> dict[str, list[PerImage]]:
     """Return by method the F1 of each image, a mapping a seed."""
     return {method: [cell.f1 for cell in seeds] for method, seeds in cells.items()}

@@ -11,9 +11,9 @@ from fusion.pairs import read_rgb
 from fusion.palette import MASKS
 from pipelines.datasets.dataset import Dataset
 from pipelines.views.report import detections, masks
-from pipelines.views.report.detections import CONFIDENCE, ENOUGH, Detected
+from pipelines.views.report.detections import CONFIDENCE, ENOUGH, Shown
 from pipelines.views.report.images import image_uri, mask_uri, outline_uri
-from pipelines.views.report.masks import Segmented
+from pipelines.views.report.masks import Masks
 from pipelines.views.report.model import Layer, Mark, PerImage, Picture, Side, Strip
 from segmentation.datasets import read_mask
 
@@ -34,7 +34,7 @@ DRAWN = "Scores count all finished seeds; drawn is each method's first, {seeds}.
 
 
 def detection_strips(
-    cells: Mapping[str, Sequence[Detected]], dataset: Dataset, images: Images
+    cells: Mapping[str, Sequence[Shown]], dataset: Dataset, images: Images
 ) -> Found:
     """Return the images whose F1 differs most between methods, with boxes."""
     if not cells:
@@ -52,14 +52,14 @@ def detection_strips(
 
 
 def segmentation_strips(
-    cells: Mapping[str, Sequence[Segmented]], dataset: Dataset, images: Images
+    cells: Mapping[str, Sequence[Masks]], dataset: Dataset, images: Images
 ) -> Found:
     """Return the images whose mIoU differs most between methods, with masks."""
     if not cells:
         return (), ()
     score = "mIoU over the classes of its true mask (mean over seeds)"
     notes = _notes(score, "", [seeds[0].seed for seeds in cells.values()])
-    names = next(iter(cells.values()))[0].names
+    names = next(iter(cells.values()))[0].kept.names
     strips = []
     for name, spread in _chosen(masks.scores_of(cells), names):
         remark = f"standard deviation of mIoU {spread:.2f}"
@@ -106,7 +106,7 @@ def _notes(score: str, among: str, seeds: Sequence[int]) -> tuple[str, ...]:
 
 
 def _boxed(
-    name: str, cells: Mapping[str, Sequence[Detected]], dataset: Dataset, images: Images
+    name: str, cells: Mapping[str, Sequence[Shown]], dataset: Dataset, images: Images
 ) -> tuple[Picture, ...]:
     pair, classes = dataset.pairs[name], dataset.spec.classes
     boxes = next(iter(cells.values()))[0].truth[name]
@@ -123,7 +123,7 @@ def _boxed(
 
 
 def _masked(
-    name: str, cells: Mapping[str, Sequence[Segmented]], dataset: Dataset, images: Images
+    name: str, cells: Mapping[str, Sequence[Masks]], dataset: Dataset, images: Images
 ) -> tuple[Picture, ...]:
     pair = dataset.pairs[name]
     pictures = [

@@ -7,45 +7,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fusion.palette import MASKS, web
+from pipelines.tasks.segmentation import Segmented
 from pipelines.views.report.model import PerImage
 from segmentation.iou import Confusion, class_iou
 
 
 @dataclass(frozen=True)
-class Segmented:
-    """One cell's masks: where they lie, and each image's confusion, ``images x n x n``."""
+class Masks:
+    """One cell's masks and confusions."""
 
     seed: int
-    folder: Path
-    names: tuple[str, ...]
-    confusions: NDArray[np.int64]
+    kept: Segmented
+
+    @property
+    def folder(self) -> Path:
+        """Where the cell's files lie."""
+        return self.kept.folder
 
     @property
     def total(self) -> Confusion:
         """The confusion over the whole test set."""
-        summed: Confusion = self.confusions.sum(axis=0)
+        summed: Confusion = self.kept.confusions.sum(axis=0)
         return summed
 
     @property
     def miou(self) -> dict[str, float]:
         """By image, over the classes that its true mask shows."""
-        iou = class_iou(self.confusions)
+        iou = class_iou(self.kept.confusions)
         known = np.isfinite(iou)
         means = np.where(known, iou, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-        return dict(zip(self.names, map(float, means), strict=True))
+        return dict(zip(self.kept.names, map(float, means), strict=True))
 
 
-def read_segmented(folder: Path, seed: int) -> Segmented:
-    """Read a finished stage `segment`."""
-    with np.load(folder / "confusion.npz", allow_pickle=False) as stored:
-        names = tuple(str(name) for name in stored["names"])
-        return Segmented(seed, folder, names, stored["confusion"])
-
-
-def summed(cells: Mapping[str, Sequence[Segmented]]) -> dict[str, Confusion]:
+def summed(cells: Mapping[str, Sequence[Masks]]) -> dict[str, Confusion]:
     """Return by method the pixels of all its seeds."""
     return {
         method: np.sum([cell.total for cell in seeds], axis=0, dtype=np.int64)
@@ -54,7 +50,7 @@ def summed(cells: Mapping[str, Sequence[Segmented]]) -> dict[str, Confusion]:
     }
 
 
-def scores_of(cells: Mapping[str, Sequence[Segmented]]) -> dict[str, list[PerImage]]:
+def scores_of(cells: Mapping[str, Sequence[Masks]]) -> dict[str, list[PerImage]]:
     """Return by method the mIoU of each image, a mapping a seed."""
     return {method: [cell.miou for cell in seeds] for method, seeds in cells.items()}
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fusion.palette import FALSE_ALARM, FOUND, HIT, MISSED
-from pipelines.results.agreement import Agreement, Evidence
+from pipelines.results.agreement import Agreement
+from pipelines.results.evidence import Evidence
 from pipelines.results.robustness import Curve
 from pipelines.results.values import Line, Table
 from segmentation.iou import Confusion
@@ -117,8 +118,9 @@ class TaskReport:
 
 @dataclass(frozen=True)
 class Robustness:
-    """One task on disturbed test pairs: its table and the curves behind it."""
+    """One task on disturbed test pairs: its table, the curves behind it, and what they show."""
 
+    headline: str
     table: Table
     curves: tuple[Curve, ...]
 

@@ -7,11 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.planning.plan import Cell, Plan
-from pipelines.results.robustness import HEADLINES
+from pipelines.planning.plan import Cell
+from pipelines.results.finished import FinishedCell, Results
 from pipelines.specs.method import MethodSpec
-from pipelines.store.stage import Manifest
-from pipelines.store.store import Store
 from pipelines.views.report.model import CellRecord
 
 COLUMNS = (
@@ -19,70 +17,62 @@ COLUMNS = (
     *("weights", "made by"),
 )
 """What a line of the page's last table holds."""
-COMMANDS = {"detection": "detect", "segmentation": "segment", "scoring": "score"}
 
 
-def records(plan: Plan, store: Store, words: Sequence[str]) -> tuple[CellRecord, ...]:
-    """Return a record of every planned cell; `words` name the experiment on the command line."""
-    return tuple(_record(cell, store, words) for cell in plan.cells)
+def records(results: Results) -> tuple[CellRecord, ...]:
+    """Return a record of every planned cell."""
+    words = results.plan.experiment.words
+    done = {one.cell: one for one in results.cells}
+    return tuple(_record(cell, done.get(cell), words) for cell in results.plan.cells)
 
 
 def again(cell: Cell, words: Sequence[str]) -> str:
     """Return the command that makes this cell alone, in any store.
 
-    The method is written out as it was resolved, as JSON, which is YAML.
+    `words` name the experiment. The method is written out as it was resolved, as JSON, which is
+    YAML.
     """
     method = [_bare(cell.method)]
     own = [f"seeds=[{cell.seed}]", f"methods={json.dumps(method, ensure_ascii=False)}"]
     given = [part for text in own for part in ("--set", text)]
-    return shlex.join(["fuse-then", COMMANDS[cell.task], *words, *given])
+    return shlex.join(["fuse-then", cell.task.command, *words, *given])
 
 
 def _bare(method: MethodSpec) -> dict[str, Any]:
     return method.model_dump(mode="json", exclude_defaults=True)
 
 
-def _record(cell: Cell, store: Store, words: Sequence[str]) -> CellRecord:
-    manifest = store.manifest(cell.result)
-    facts = {"task": cell.task, "method": cell.method.row, "seed": str(cell.seed)}
-    if manifest is None:
+def _record(cell: Cell, finished: FinishedCell | None, words: Sequence[str]) -> CellRecord:
+    facts = {"task": cell.task.name, "method": cell.method.row, "seed": str(cell.seed)}
+    if finished is None:
         return CellRecord(cell.title, False, facts, {}, again(cell, words))
+    manifest = finished.result.manifest
     facts |= {
-        "score": _score(cell, manifest.metrics),
+        "score": _score(finished),
         "stage": cell.result.title,
-        "commit": str(manifest.commit),
-        "on": _machine(manifest),
-        "seconds": _seconds(cell, store),
-        "weights": _weights(cell, store),
-        "made by": str(manifest.command),
+        "commit": manifest.commit,
+        "on": f"{manifest.device} ({manifest.processor})",
+        "seconds": f"{finished.seconds:.0f}",
+        "weights": _weights(finished),
+        "made by": manifest.command,
     }
     return CellRecord(cell.title, True, facts, manifest.versions, again(cell, words))
 
 
-def _score(cell: Cell, metrics: Mapping[str, Any]) -> str:
-    if cell.task not in HEADLINES:
-        return f"{len(metrics['metrics'])} metrics"
-    name, key = HEADLINES[cell.task]
-    return "-" if metrics[key] is None else f"{name} {100 * metrics[key]:.2f}"
+def _score(finished: FinishedCell) -> str:
+    if finished.cell.task.per_image:
+        return f"{len(finished.logged)} metrics"
+    share = finished.headline
+    return "-" if share is None else f"{finished.cell.task.headline} {100 * share:.2f}"
 
 
-def _machine(manifest: Manifest) -> str:
-    return f"{manifest.device} ({manifest.processor})"
-
-
-def _seconds(cell: Cell, store: Store) -> str:
-    """Return the time of the cell's own stages: training, where there is one, and testing."""
-    made = [store.manifest(stage) for stage in cell.steps[-1].stages]
-    return f"{sum(m.seconds for m in made if m is not None):.0f}"
-
-
-def _weights(cell: Cell, store: Store) -> str:
+def _weights(finished: FinishedCell) -> str:
     """Return the beginning of the digest of the weights that were tested, if there were any."""
-    training = cell.steps[-1].stages[0]
-    if not training.kind.name.startswith("train"):
+    own = finished.cell.steps[-1].stages
+    if len(own) == 1:
         return "-"
-    manifest = store.manifest(training)
-    return "removed" if manifest is None else str(manifest.digest)[:16]
+    digests = [o.manifest.digest for o in finished.stages if o.stage.key == own[0].key]
+    return digests[0][:16] if digests else "removed"
 
 
 Versions = tuple[tuple[str, str], ...]

@@ -14,13 +14,10 @@ from markupsafe import Markup
 
 from fusion.files import write_atomically
 from pipelines.execution.progress import Screen
-from pipelines.planning.plan import Plan
-from pipelines.results.agreement import Evidence, agreements, gather
-from pipelines.results.evidence import listed
-from pipelines.results.robustness import HEADLINES
+from pipelines.results.agreement import agreements
+from pipelines.results.evidence import Evidence, listed
+from pipelines.results.finished import Results
 from pipelines.results.values import Row, Table
-from pipelines.specs.dataset import TASKS
-from pipelines.store.store import Store
 from pipelines.views import formats
 from pipelines.views.report import origins, sentences
 from pipelines.views.report.content import collect
@@ -47,21 +44,13 @@ class Section:
 
 
 def write_report(
-    plan: Plan, store: Store, words: Sequence[str], screen: Screen, path: Path | None = None
-) -> Path:
-    """Write the page of whatever is finished, and return where: NAME.html in the store.
-
-    `words` name the experiment on a command line.
-    """
-    path = path or store.root / "reports" / f"{plan.experiment.name}.html"
+    results: Results, evidence: Sequence[Evidence], screen: Screen, path: Path
+) -> None:
+    """Write the page of whatever is finished."""
     path.parent.mkdir(exist_ok=True)
-    with screen.step("comparing methods over resampled test images") as progress:
-        progress(0, 1, "")
-        evidence = gather(plan, store, TASKS)
     with screen.step("reading results and drawing") as progress:
-        text = page(collect(plan, store, evidence, agreements(evidence), words, progress))
+        text = page(collect(results, evidence, agreements(evidence), progress))
     write_atomically(path, text)
-    return path
 
 
 def page(report: Report) -> str:
@@ -90,7 +79,7 @@ def _sections(report: Report) -> Iterator[Section]:
         yield Section(table.name, sentences.heading(report, table), "task.html.j2", part)
     if report.robustness:
         yield Section("robustness", "When the pairs are disturbed", "robustness.html.j2")
-    if any(part.evidence.table.task != "scoring" for part in report.tasks):
+    if any(not part.evidence.task.per_image for part in report.tasks):
         yield Section("images", "Where the methods differ most", "examples.html.j2")
     yield Section("speed", "Speed and accuracy", "speed.html.j2")
     yield Section("agreement", "Do the orders agree?", "agreement.html.j2")
@@ -112,7 +101,6 @@ def _environment() -> Environment:
         "boxes": BOXES,
         "figures": figures,
         "formats": formats,
-        "headlines": HEADLINES,
         "listed": listed,
         "origins": origins,
         "sentences": sentences,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipelines.results.agreement import Evidence
-from pipelines.results.evidence import ALPHA, listed
-from pipelines.results.rows import ONE_TRAINING
+from pipelines.results.evidence import ALPHA, Evidence, listed
+from pipelines.results.rows.shares import ONE_TRAINING
 from pipelines.results.values import Row, Table, Value
 from pipelines.views.report.model import Report, Speed, TaskReport
 
@@ -83,7 +82,7 @@ def _of_one_training(evidence: Evidence) -> bool:
     """Whether methods are compared, none by more than one training of detector or segmenter."""
     rows = scored(evidence)
     alone = all(row.finished == 1 for row in rows)
-    return evidence.table.task != "scoring" and len(rows) > 1 and alone
+    return not evidence.task.per_image and len(rows) > 1 and alone
 
 
 def _company(evidence: Evidence) -> str:

@@ -13,14 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipelines.execution.usage import COLUMNS, read_samples
-from pipelines.planning.plan import Cell
-from pipelines.specs.experiment import ExperimentSpec
+from pipelines.execution.usage import COLUMNS
+from pipelines.results.finished import FinishedCell
 from pipelines.store.stage import Manifest, Stage
 from pipelines.store.store import Store
-from pipelines.tasks.score_files import SCORES
+from pipelines.tasks.fusion import FUSE, TRAIN
+from pipelines.tasks.scoring import SCORES
 from pipelines.views.stage_charts import stage_charts
-from pipelines.views.tracking.metrics import HISTORIES, curve, metric_name, scores, thinned
+from pipelines.views.tracking.metrics import curve, metric_name, thinned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,28 +34,26 @@ VALUE_LENGTH, BATCH = 500, 1000
 
 
 class CellRun:
-    """One cell with its manifests, as an MLflow run."""
+    """One finished cell as an MLflow run."""
 
-    def __init__(self, experiment: ExperimentSpec, cell: Cell, store: Store) -> None:
-        self.cell, self._store = cell, store
-        self._spec = getattr(experiment, cell.task)
-        found = {stage: store.manifest(stage) for stage in cell.stages}
-        self._manifests = {stage: m for stage, m in found.items() if m is not None}
+    def __init__(self, finished: FinishedCell) -> None:
+        self._finished = finished
+        self._cell, self._spec = finished.cell, finished.spec
 
     @property
     def manifest(self) -> Manifest:
         """The manifest that holds the scores."""
-        return self._manifests[self.cell.result]
+        return self._finished.result.manifest
 
     @property
     def name(self) -> str:
         """The task comes first: the list of runs cuts long names at their end."""
-        return f"{self.cell.result.kind.name} {self.cell.method.row} s{self.cell.seed}"
+        return f"{self._cell.result.kind.name} {self._cell.method.row} s{self._cell.seed}"
 
     @property
     def begun(self) -> int:
         """When the cell would have begun, had its stages followed one another, in ms since 1970."""
-        seconds = sum(float(manifest.seconds) for manifest in self._manifests.values())
+        seconds = sum(stage.manifest.seconds for stage in self._finished.stages)
         return self.ended - round(1000 * seconds)
 
     @property
@@ -76,7 +74,7 @@ class CellRun:
             **self._identity,
             **git,
             "fuse_then.kind": "cell",
-            "fuse_then.stage": self.cell.result.title,
+            "fuse_then.stage": self._cell.result.title,
             "fuse_then.commit": commit,
             "fuse_then.command": self.manifest.command,
         }
@@ -84,11 +82,11 @@ class CellRun:
     @property
     def _identity(self) -> dict[str, str]:
         return {
-            "method": self.cell.method.row,
-            "task": self.cell.task,
+            "method": self._cell.method.row,
+            "task": self._cell.task.name,
             "dataset": self._spec.dataset.name,
-            "split": split_name(self.cell.result.inputs["index"]),
-            "seed": str(self.cell.seed),
+            "split": split_name(self._cell.result.inputs["index"]),
+            "seed": str(self._cell.seed),
         }
 
     def params(self) -> dict[str, str]:
@@ -97,7 +95,7 @@ class CellRun:
         The compare page sorts by name: dataset, method, seed, split, task come before the many
         settings, of the task (task.*), the fusion training (train.*), the method (uses.*).
         """
-        method = self.cell.method
+        method = self._cell.method
         train = method.train.model_dump(exclude={"dataset"}) if method.train else {}
         own = {"name": method.name, **method.params, **self._weights()}
         task = self._spec.model_dump(mode="json", exclude={"dataset"})
@@ -110,52 +108,53 @@ class CellRun:
 
     def _weights(self) -> dict[str, str]:
         """Return the first digits of the weights' digest, for a method that has any."""
-        for stage, manifest in self._manifests.items():
-            if stage.kind.name == "train_fusion":
-                return {"weights": str(manifest.digest)[:12]}
-            if stage.kind.name == "fuse" and "checkpoint" in stage.spec:
-                return {"weights": str(stage.spec["checkpoint"])[:12]}
+        for one in self._finished.stages:
+            if one.stage.kind.name == TRAIN.name:
+                return {"weights": one.manifest.digest[:12]}
+            if one.stage.kind.name == FUSE.name and "checkpoint" in one.stage.spec:
+                return {"weights": str(one.stage.spec["checkpoint"])[:12]}
         return {}
 
     def metrics(self) -> Iterator[Metric]:
         """Yield scores, what the cell cost, the curves of its trainings, and system metrics."""
         from mlflow.entities import Metric
 
-        numbers = {**dict(scores(self.cell, self.manifest.metrics)), **self._costs()}
-        for name, value in numbers.items():
+        for name, value in {**self._finished.logged, **self._costs()}.items():
             yield Metric(metric_name(name), value, self.ended, 0)
-        for stage, manifest in self._manifests.items():
-            begun, seconds = milliseconds(manifest.started), manifest.seconds
-            for epoch, share, values in curve(self._store.directory(stage), stage.kind.name):
-                moment = begun + round(1000 * seconds * share)
+        for one in self._finished.stages:
+            kind, begun = one.stage.kind.name, milliseconds(one.manifest.started)
+            for epoch, share, values in curve(one.epochs):
+                moment = begun + round(1000 * one.manifest.seconds * share)
                 for name, value in values.items():
-                    yield Metric(metric_name(f"{stage.kind.name}/{name}"), value, moment, epoch)
-            for step, sample in enumerate(thinned(read_samples(self._store.directory(stage)))):
+                    yield Metric(metric_name(f"{kind}/{name}"), value, moment, epoch)
+            for step, sample in enumerate(thinned(one.samples)):
                 moment = begun + round(1000 * sample["seconds"])
                 for name in COLUMNS[1:]:
-                    yield Metric(f"system/{stage.kind.name}/{name}", sample[name], moment, step)
+                    yield Metric(f"system/{kind}/{name}", sample[name], moment, step)
 
     def _costs(self) -> dict[str, float]:
         """Return sums and peaks over the stages; "system/" is where MLflow looks for such."""
-        known = list(self._manifests.values())
+        known = [one.manifest for one in self._finished.stages]
         costs = {"system/seconds": float(sum(manifest.seconds for manifest in known))}
         for key, over in (("cpu_seconds", sum), ("peak_memory_megabytes", max)):
-            found = [getattr(manifest, key) for manifest in known]
-            if found := [number for number in found if number is not None]:
-                costs[f"system/{key}"] = float(over(found))
+            numbers = [getattr(manifest, key) for manifest in known]
+            if numbers := [number for number in numbers if number is not None]:
+                costs[f"system/{key}"] = float(over(numbers))
         return costs
 
     def datasets(self) -> list[DatasetInput]:
         """Return the data that the cell rests on: of which split, where it lies, its digest."""
-        index = self.cell.result.inputs["index"]
+        index = self._cell.result.inputs["index"]
         found = [self._input(index, "test", "evaluation", index.key)]
-        trained = ("train_detector", "train_segmenter")
-        if any(stage.kind.name in trained for stage in self._manifests):
-            found.append(self._input(index, "train", f"training: {self.cell.task}", index.key))
-        for stage in self._manifests:
-            if stage.kind.name == "train_fusion":
-                digest = str(stage.spec["pairs"]["train"])[:16]
-                found.append(self._input(stage, "train", "training: fusion", digest))
+        trained = self._cell.task.histories
+        if any(one.stage.kind.name in trained for one in self._finished.stages):
+            found.append(
+                self._input(index, "train", f"training: {self._cell.task.name}", index.key)
+            )
+        for one in self._finished.stages:
+            if one.stage.kind.name == TRAIN.name:
+                digest = str(one.stage.spec["pairs"]["train"])[:16]
+                found.append(self._input(one.stage, "train", "training: fusion", digest))
         return found
 
     def _input(self, stage: Stage, split: str, context: str, digest: str) -> DatasetInput:
@@ -169,23 +168,27 @@ class CellRun:
         named = Dataset(name, digest, "local", source, profile=json.dumps(profile))
         return DatasetInput(named, [InputTag("mlflow.data.context", context)])
 
-    def files(self) -> Iterator[tuple[str, Path]]:
+    def files(self, store: Store) -> Iterator[tuple[str, Path]]:
         """Yield pictures, histories and manifests with the folder that they are shown in."""
-        title = f"{self.cell.method.row}, seed {self.cell.seed}"
-        for stage in self._manifests:
-            for chart in stage_charts(stage, self._store, title):
-                yield stage.kind.name, chart
-            folder = self._store.directory(stage)
-            history = HISTORIES.get(stage.kind.name)
-            for name in (*FILES, *([history] if history else [])):
-                path = folder / name
+        title = f"{self._cell.method.row}, seed {self._cell.seed}"
+        for one in self._finished.stages:
+            kind = one.stage.kind.name
+            for chart in stage_charts(one.stage, store, title):
+                yield kind, chart
+            for name in (*FILES, *([one.history.file] if one.history else [])):
+                path = one.folder / name
                 if path.is_dir():
-                    yield f"{stage.kind.name}/{path.name}", path
+                    yield f"{kind}/{path.name}", path
                 elif path.exists():
-                    yield stage.kind.name, path
+                    yield kind, path
 
     def write(
-        self, client: MlflowClient, run: str, model: str | None, marks: Mapping[str, str]
+        self,
+        client: MlflowClient,
+        run: str,
+        model: str | None,
+        marks: Mapping[str, str],
+        store: Store,
     ) -> None:
         """Fill an MLflow run, and end it, when it gets the tags `marks`.
 
@@ -200,7 +203,7 @@ class CellRun:
             client.log_batch(run, metrics=metrics[first : first + BATCH])
         models = [LoggedModelInput(model)] if model is not None else []
         client.log_inputs(run, self.datasets(), models)
-        for place, path in self.files():
+        for place, path in self.files(store):
             if path.is_dir():
                 client.log_artifacts(run, str(path), place)
             else:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.store.stage import Manifest, Stage
+from pipelines.results.finished import FinishedStage
 from pipelines.views.tracking.server import Experiment
 
 if TYPE_CHECKING:
@@ -50,16 +50,15 @@ class Registry:
     def __init__(self, experiment: Experiment, parent: str) -> None:
         self._client, self._experiment, self._parent = experiment.client, experiment.id, parent
 
-    def register(
-        self, row: str, stage: Stage, manifest: Manifest, folder: Path
-    ) -> tuple[str, bool]:
-        """Return the id of the model with the weights in `folder`, and whether it is new.
+    def register(self, row: str, training: FinishedStage) -> tuple[str, bool]:
+        """Return the id of the model with the weights of a training, and whether it is new.
 
         A model whose upload was interrupted is uploaded again under its id.
         """
         from mlflow.entities import LoggedModelStatus
 
-        name, weights = registered_name(row), str(manifest.digest)
+        stage, manifest = training.stage, training.manifest
+        name, weights = registered_name(row), manifest.digest
         query = f"name = '{name}' and tags.`{WEIGHTS}` = '{weights}'"
         versions = self._client.search_model_versions(query)
         if versions:
@@ -67,7 +66,7 @@ class Registry:
         facts = {"method": stage.spec["method"], **stage.spec["params"]}
         model = self._model(name, weights, facts)
         if model.status != LoggedModelStatus.READY:
-            self._upload(model, folder / "weights.pt", facts)
+            self._upload(model, training.folder / "weights.pt", facts)
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name, description=DESCRIPTION.format(name=name))
         self._client.create_model_version(

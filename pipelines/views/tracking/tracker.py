@@ -10,25 +10,26 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines.execution.job import Progress
-from pipelines.planning.memory import remember, spec_digest
+from pipelines.planning.memory import spec_digest
 from pipelines.planning.plan import Cell, Plan
-from pipelines.results.tables import experiment_tables
+from pipelines.results.finished import Results, read_cell, read_results, read_stage
+from pipelines.results.robustness import robustness_tables
+from pipelines.results.tables import experiment_evidence
 from pipelines.results.values import Row, Table
-from pipelines.specs.dataset import TASKS
 from pipelines.store.digests import digest
 from pipelines.store.provenance import provenance
 from pipelines.store.store import Store
-from pipelines.views.formats import render
+from pipelines.tasks.task import task_of
+from pipelines.views.formats import Format, render
 from pipelines.views.ranks import rank_chart
+from pipelines.views.robustness import robustness_charts
 from pipelines.views.tracking.cells import CellRun, log_chart
 from pipelines.views.tracking.metrics import metric_name
 from pipelines.views.tracking.models import Registry
-from pipelines.views.tracking.robustness import log_robustness
 from pipelines.views.tracking.server import (
     VIEW,
     VIEW_TAG,
@@ -39,6 +40,7 @@ from pipelines.views.tracking.server import (
 )
 
 __all__ = ["Tracker", "connect", "tracking_uri"]
+FORMS: tuple[Format, ...] = ("md", "csv", "json")
 NOTE_LENGTH = 5000
 """How much of the tables a run's description holds."""
 
@@ -59,67 +61,53 @@ class Tracker:
         self.counts: Counter[str] = Counter()
 
     def prepare(self) -> None:
-        """Remember the experiment, and connect before any training, unless all is logged."""
-        remember(self._plan, self._store)
-        if not self.known:
+        """Connect before any training, unless all is published: what is wrong is told then."""
+        if not self.published(read_results(self._plan, self._store)):
             self.connect()
 
-    def sync(self, report: Progress) -> Counter[str]:
-        """Write all that the store holds of the experiment, whatever was logged before."""
-        self.known = False
-        self.connect()
-        remember(self._plan, self._store)
-        for done, cell in enumerate(self._plan.cells):
-            report(done, len(self._plan.cells), cell.title)
-            self._log(cell)
-        present = {cell.task for cell in self._plan.cells}
-        tasks = tuple(task for task in TASKS if task in present)
-        self.log_tables(experiment_tables(self._plan, self._store, tasks))
-        log_robustness(self._plan, self._store, self, again=True)
-        return self.counts
-
-    def log_finished(self) -> None:
-        """Log every cell that has finished since the last call."""
-        if not self.known:
+    def follow(self) -> None:
+        """Log every cell that has finished since the last call; nothing unless connected."""
+        if self._experiment is not None:
             for cell in self._plan.cells:
                 self._log(cell)
 
-    def log_tables(self, tables: Sequence[Table]) -> None:
-        """Put the tables and the report beside the parent run, and end it."""
-        if self.known:
+    def published(self, results: Results) -> bool:
+        """Whether everything is finished, and `publish` has written just this to this MLflow."""
+        note = self._note
+        noted = note.is_file() and note.read_text("utf-8") == self._state(results)
+        return noted and not missing(self.uri)
+
+    def publish(self, results: Results, tables: Sequence[Table], page: Path) -> None:
+        """Write cells, networks, tables, charts and the page, if there is one, unless known."""
+        if self.published(results):
             return
-        self.log_finished()
-        client = self.connect().client
-        ended = max((cell.ended for cell in self._finished()), default=_now())
-        known = client.get_run(self._parent).data.metrics
-        for table in tables:
-            for form, suffix in (("md", "md"), ("csv", "csv"), ("json", "json")):
-                name = f"tables/{table.name}.{suffix}"
-                client.log_text(self._parent, render(table, form), name)  # type: ignore[arg-type]
-            if (chart := rank_chart(table)) is not None:
-                log_chart(client, self._parent, chart, f"tables/{table.name}-ranks.png")
-            for row in table.rows:
-                self._log_row(table, row, known, ended)
-        spec = self._plan.experiment
+        self.connect()
+        self.follow()
+        self._log_tables(results, tables)
+        client, spec = self.connect().client, self._plan.experiment
         client.log_dict(self._parent, spec.model_dump(mode="json"), "experiment.json")
-        self.log_report(self._store.root / "reports" / f"{spec.name}.html")
+        if page.is_file():
+            client.log_artifact(self._parent, str(page), "report")
         note = "\n\n".join(render(table, "md") for table in tables)
         client.set_tag(self._parent, "mlflow.note.content", note[:NOTE_LENGTH])
-        done = all(cell.result.key in self._logged for cell in self._plan.cells)
-        client.set_terminated(self._parent, "FINISHED" if done else "FAILED", ended)
-        if done:
+        done = len(results.cells) == len(self._plan.cells)
+        client.set_terminated(self._parent, "FINISHED" if done else "FAILED", self._ended(results))
+        if results.complete:
             self._note.parent.mkdir(exist_ok=True)
-            self._note.write_text(self._state(), encoding="utf-8")
+            self._note.write_text(self._state(results), encoding="utf-8")
 
-    def log_report(self, page: Path) -> None:
-        """Put the report beside the parent run, if it has been written."""
-        if page.is_file():
-            self.connect().client.log_artifact(self._parent, str(page), "report")
-
-    @property
-    def parent(self) -> str:
-        """The experiment's run, once `connect` has found or made it."""
-        return self._parent
+    def sync(self, progress: Progress) -> Counter[str]:
+        """Write all that the store holds of the experiment, whatever was published before."""
+        self._note.unlink(missing_ok=True)
+        self.connect()
+        for done, cell in enumerate(self._plan.cells):
+            progress(done, len(self._plan.cells), cell.title)
+            self._log(cell)
+        results = read_results(self._plan, self._store)
+        tables = [one.table for one in experiment_evidence(results)]
+        page = self._store.root / "reports" / f"{self._plan.experiment.name}.html"
+        self.publish(results, [*tables, *robustness_tables(results)], page)
+        return self.counts
 
     @property
     def _note(self) -> Path:
@@ -127,29 +115,34 @@ class Tracker:
         spec = spec_digest(self._plan.experiment)
         return self._store.root / "tracked" / f"{self._plan.digest}-{digest([self.uri, spec])[:8]}"
 
-    def _state(self) -> str:
-        """Return what a note says when every cell has been logged as it is now."""
-        found = (self._store.manifest(cell.result) for cell in self._plan.cells)
-        return json.dumps([VIEW, self.uri, digest([m and m.digest for m in found])])
+    def _state(self, results: Results) -> str:
+        """Return what a note says when everything has been published as it is now."""
+        digests = [one.result.manifest.digest for one in (*results.cells, *results.perturbed)]
+        return json.dumps([VIEW, self.uri, results.complete, digest(digests)])
 
-    @cached_property
-    def known(self) -> bool:
-        """Whether all cells were finished, and in this MLflow, when first asked."""
-        note = self._note
-        noted = note.is_file() and note.read_text("utf-8") == self._state()
-        return noted and not missing(self.uri)
+    def _ended(self, results: Results) -> int:
+        return max((CellRun(one).ended for one in results.cells), default=_now())
 
-    def _finished(self) -> Iterator[CellRun]:
-        for cell in self._plan.cells:
-            if self._store.manifest(cell.result) is not None:
-                yield CellRun(self._plan.experiment, cell, self._store)
+    def _log_tables(self, results: Results, tables: Sequence[Table]) -> None:
+        client = self.connect().client
+        known = client.get_run(self._parent).data.metrics
+        for table in tables:
+            for form in FORMS:
+                name = f"tables/{table.name}.{form}"
+                client.log_text(self._parent, render(table, form), name)
+            if (chart := rank_chart(table)) is not None:
+                log_chart(client, self._parent, chart, f"tables/{table.name}-ranks.png")
+            for row in table.rows:
+                self._log_row(table, row, known, self._ended(results))
+        for name, chart in robustness_charts(results):
+            log_chart(client, self._parent, chart, f"tables/{name}.png")
 
     def _log_row(self, table: Table, row: Row, known: Mapping[str, float], moment: int) -> None:
         """Log a row's means as metrics of the parent, so that experiments can be compared."""
         from mlflow.entities import Metric
 
-        metrics = []
-        unit, wanted = (1, table.columns) if table.task == "scoring" else (100, ("mAP50", "mIoU"))
+        metrics, task = [], task_of(table.task)
+        unit, wanted = (1, table.columns) if task.per_image else (100, (task.headline,))
         # "table/" keeps these apart from the children's own metrics, whose unit they share.
         place = table.name.replace(table.task, "table", 1)
         for column, value in zip(table.columns, row.values, strict=True):
@@ -172,9 +165,10 @@ class Tracker:
         return self._experiment
 
     def _find_parent(self, experiment: Experiment) -> str:
-        spec, cells = self._plan.experiment, list(self._finished())
-        newest = max(cells, key=lambda cell: cell.ended).manifest.model_dump() if cells else None
-        origin = newest or provenance()
+        spec, results = self._plan.experiment, read_results(self._plan, self._store)
+        cells = [CellRun(one) for one in results.cells]
+        newest = max(cells, key=lambda cell: cell.ended).manifest if cells else None
+        origin = newest.model_dump() if newest else provenance()
         tags = {
             "fuse_then.kind": "experiment",
             "fuse_then.commit": origin["commit"],
@@ -189,28 +183,28 @@ class Tracker:
         if cell.result.key in self._logged:
             return
         model = self._register(cell)
-        if self._store.manifest(cell.result) is None:
+        finished = read_cell(cell, self._plan, self._store)
+        if finished is None:
             return
-        shown = CellRun(self._plan.experiment, cell, self._store)
+        shown = CellRun(finished)
         experiment = self.connect()
         # Made again with another result, a cell is another run.
-        identity = f"{self._parent}/{cell.result.key}/{str(shown.manifest.digest)[:8]}"
+        identity = f"{self._parent}/{cell.result.key}/{shown.manifest.digest[:8]}"
         tags = {"mlflow.parentRunId": self._parent, **shown.tags}
         run, complete = experiment.run(identity, shown.name, tags, shown.begun)
         if not complete:
-            shown.write(experiment.client, run, model, {VIEW_TAG: VIEW})
+            shown.write(experiment.client, run, model, {VIEW_TAG: VIEW}, self._store)
         self.counts["known" if complete else "logged"] += 1
         self._logged.add(cell.result.key)
 
     def _register(self, cell: Cell) -> str | None:
         """Return the id of the cell's trained network in the registry, None when it has none."""
         stage = cell.steps[0].stages[0]
-        if not cell.trains_fusion or (manifest := self._store.manifest(stage)) is None:
+        if not cell.trains_fusion or (training := read_stage(stage, self._store)) is None:
             return None
         if stage.key not in self._models:
             registry = Registry(self.connect(), self._parent)
-            folder = self._store.directory(stage)
-            model, new = registry.register(cell.method.row, stage, manifest, folder)
+            model, new = registry.register(cell.method.row, training)
             self.counts["models"] += new
             self._models[stage.key] = model
         return self._models[stage.key]

@@ -32,8 +32,7 @@ from fusion.weights.published import (
 from pipelines.cli import app as cli
 from pipelines.specs.method import MethodSpec
 from pipelines.store.files import FileDigests
-from pipelines.tasks.chains import weights_digest
-from pipelines.tasks.facts import Facts
+from pipelines.tasks.facts import Facts, weights_digest
 
 BODY = bytes(range(256)) * 1000
 SHA = hashlib.sha256(BODY).hexdigest()

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +15,17 @@ from typing import Any
 
 import pytest
 import yaml
+from stand_ins import no_report, start_checker
 
 from fusion.pairs import read_rgb
 from pipelines.cli.app import main
-from pipelines.execution.worker import StageFailed
+from pipelines.planning.planner import make_plan
+from pipelines.results.comparison import Comparison, RunFailed
+from pipelines.results.finished import read_results
+from pipelines.results.tables import experiment_evidence
+from pipelines.specs.experiment import ExperimentSpec
+from pipelines.store.store import Store
+from pipelines.tasks.task import Task, task_of, tasks
 
 pytestmark = pytest.mark.process
 
@@ -259,22 +266,24 @@ def flows() -> SimpleNamespace:
     The real ones are tested end to end.
     """
     calls: list[Any] = []
-    fake = SimpleNamespace(calls=calls, error=None)
+    fake = SimpleNamespace(calls=calls, failures=(), error=None)
 
-    def flow(*given: Any, **more: Any) -> str:
-        calls.append((given, more))
+    def compare(wanted: Iterable[Task], spec: ExperimentSpec, *given: Any) -> Comparison:
+        calls.append((spec.words, given))
         if fake.error is not None:
             raise fake.error
-        return "weights.pt"
+        store = Store(Path(given[1]))
+        results = read_results(make_plan(spec, store, wanted, no_report, start_checker), store)
+        page = store.root / "no.html"
+        found = Comparison(results, experiment_evidence(results), (), page, fake.failures)
+        if fake.failures:
+            raise RunFailed(found)
+        return found
 
-    for name in (
-        "compare",
-        "fuse_then_detect",
-        "fuse_then_segment",
-        "fuse_then_score",
-        "train_fusion",
-    ):
-        setattr(fake, name, flow)
+    fake.compare = partial(compare, tasks())
+    for name, task in (("detect", "detection"), ("segment", "segmentation"), ("score", "scoring")):
+        setattr(fake, f"fuse_then_{name}", partial(compare, (task_of(task),)))
+    fake.train_fusion = lambda *_: [Path("weights.pt")]
     fake.run = partial(main, flows=lambda: contextlib.nullcontext(fake))
     return fake
 
@@ -290,7 +299,8 @@ def test_a_flow_gets_what_was_written_and_its_tables_are_printed(
     path = str(write_experiment())
     command = ["detect", path, *store, "--set", "detection.epochs=2", "--jobs", "1"]
     assert flows.run(command) == 0
-    assert flows.calls == [((path, {"detection.epochs": 2}, str(session_store), None, 1), {})]
+    words = (path, "--set", "detection.epochs=2")
+    assert flows.calls == [(words, (None, str(session_store), None, 1))]
     out = capsys.readouterr().out
     assert "tiny: detection on boxes, AP50 in percent" in out
     assert "segmentation on" not in out
@@ -305,10 +315,10 @@ def test_a_failed_stage_is_exit_code_one_and_the_tables_are_still_printed(
     commands_share_a_worker: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    flows.error = StageFailed("detect on average: it broke (log: /x/log.txt)")
+    flows.failures = ("detect on average: it broke (log: /x/log.txt)",)
     assert flows.run(["compare", str(write_experiment()), *store]) == 1
     printed = capsys.readouterr()
-    assert printed.err.endswith("fuse-then: detect on average: it broke (log: /x/log.txt)\n")
+    assert "fuse-then: detect on average: it broke (log: /x/log.txt)\n" in printed.err
     assert "tiny: segmentation on masks, IoU in percent" in printed.out
 
 
@@ -334,7 +344,7 @@ def test_an_experiment_is_scored_by_its_flow(
     dataset = {"name": "masks", "layout": "msrs", "root": str(scenes_root / "msrs")}
     path = str(write_experiment(scoring={"dataset": dataset}, detection=None))
     assert flows.run(["score", path, *store]) == 0
-    assert flows.calls == [((path, {}, str(session_store), None, None), {})]
+    assert flows.calls == [((path,), (None, str(session_store), None, None))]
     out = capsys.readouterr().out
     assert "tiny: scoring on masks, image quality" in out
     assert "segmentation on" not in out

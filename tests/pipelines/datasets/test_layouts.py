@@ -21,11 +21,12 @@ from pipelines.datasets.inspection import Inspection, inspect
 from pipelines.datasets.labels import boxes_of
 from pipelines.datasets.opening import expected_tree, open_dataset
 from pipelines.planning.planner import make_plan
-from pipelines.specs.dataset import TASKS, DatasetSpec
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.layout import layout_names, layout_of
 from pipelines.specs.loading import load_experiment
 from pipelines.store.files import FileDigests
 from pipelines.store.store import Store
+from pipelines.tasks.task import tasks
 
 
 @pytest.mark.parametrize("name", layout_names())
@@ -106,7 +107,7 @@ def test_a_new_layout_is_one_file(
     detection = {"dataset": data, "model": "yolov5n", "image_size": 96, "epochs": 1}
     path = write_experiment(detection=detection, segmentation=None)
     opened = Store(session_store)
-    plan = make_plan(load_experiment(str(path)), opened, TASKS, no_report, shared_worker.start)
+    plan = make_plan(load_experiment(str(path)), opened, tasks(), no_report, shared_worker.start)
     assert (plan.blocked, len(plan.cells)) == ((), 1)
     index = plan.cells[0].result.inputs["index"]
     found = json.loads((opened.directory(index) / "index.json").read_text())

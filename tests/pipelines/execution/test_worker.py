@@ -25,7 +25,6 @@ Job = Callable[..., dict[str, Any]]
 # Read by the subprocess at its start: stages that exist only here.
 SITE = """
 import multiprocessing, os, subprocess, sys, time, warnings
-from pipelines.tasks import kinds as stages
 from fusion.errors import InputError
 
 def numbers(job):

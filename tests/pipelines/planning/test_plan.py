@@ -26,7 +26,6 @@ from pipelines.execution.runner import Step, make_here, make_step
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import Planner, make_plan
 from pipelines.planning.preparation import Preparation
-from pipelines.specs.dataset import TASKS
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.method import MethodSpec
 from pipelines.store.code import code_digest
@@ -34,6 +33,7 @@ from pipelines.store.stage import Stage
 from pipelines.store.store import Busy, Store
 from pipelines.tasks import facts
 from pipelines.tasks.facts import Facts
+from pipelines.tasks.task import tasks
 
 pytestmark = pytest.mark.process
 
@@ -236,7 +236,7 @@ def plan(
 
     def make(**changes: Any) -> Plan:
         spec = load_experiment(str(write_experiment(**changes)))
-        return make_plan(spec, Store(session_store), TASKS, no_report, shared_worker.start)
+        return make_plan(spec, Store(session_store), tasks(), no_report, shared_worker.start)
 
     return make
 
@@ -298,7 +298,7 @@ def test_a_bad_dataset_blocks_its_own_cells_only(
     bad = {"name": "masks", "layout": "msrs", "root": str(scenes / "msrs")}
     small = {"architecture": "DeepLabV3Plus", "encoder": "mobilenet_v2", "height": 96, "width": 96}
     made = plan(segmentation={"dataset": bad, "epochs": 1, **small}, methods=["average", "visible"])
-    assert {cell.task for cell in made.cells} == {"detection"}
+    assert {cell.task.name for cell in made.cells} == {"detection"}
     assert [title for title, _ in made.blocked] == [
         "average / segmentation / seed 0",
         "visible / segmentation / seed 0",
@@ -330,7 +330,7 @@ def test_a_bad_dataset_is_looked_through_once(
         return lambda done, total, remark: looks.append(f"{title}: {done}")
 
     spec = load_experiment(str(write_experiment(scenes, seeds=[0, 1, 2], segmentation=None)))
-    made = make_plan(spec, Store(session_store), TASKS, counted, start_checker)
+    made = make_plan(spec, Store(session_store), tasks(), counted, start_checker)
     assert looks == [f"checking boxes: {number}" for number in range(1, 13)]
     assert len(made.blocked) == 3
     (why,) = {why for _, why in made.blocked}
@@ -436,7 +436,7 @@ def test_a_step_is_made_once_and_says_what_it_was_made_of(
 ) -> None:
     store = Store(tmp_path / "store")
     spec = load_experiment(str(write_experiment(detection=None)))
-    made = make_plan(spec, store, TASKS, no_report, shared_worker.start)
+    made = make_plan(spec, store, tasks(), no_report, shared_worker.start)
     step = made.cells[0].steps[0]
     shared_worker.started.clear()
     assert not step.cached(store)

@@ -9,26 +9,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from readings import evidence_of, tables_of
 from stages import by_hand, facts
 
 from detection.ap import evaluate
 from detection.datasets import Annotation, Box, coco_ground_truth
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
-from pipelines.results import agreement as evidence
-from pipelines.results import resampled, tables
-from pipelines.results.agreement import Agreement, Difference, Evidence, agreements, gather
-from pipelines.results.quality_rows import score_row
-from pipelines.results.rows import COVERED, ONE_SEED, ONE_TRAINING
+from pipelines.results.agreement import Agreement, agreements
+from pipelines.results.evidence import Difference, Evidence
+from pipelines.results.finished import read_results
+from pipelines.results.rows import resampled
+from pipelines.results.rows.quality import quality_row
+from pipelines.results.rows.shares import COVERED, ONE_SEED, ONE_TRAINING
 from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
 from pipelines.results.statistics.comparison import percentile_interval
-from pipelines.results.tables import experiment_tables
 from pipelines.results.values import Row, Table, Value
-from pipelines.specs.dataset import Task
 from pipelines.specs.loading import load_experiment
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
-from pipelines.tasks.score_files import SCORES, write_scores
+from pipelines.tasks.scoring import SCORES, write_scores
+from pipelines.tasks.task import task_of
 from pipelines.views.formats import render
 from segmentation.iou import scores
 
@@ -72,7 +73,7 @@ def finish(store: Store) -> Callable[..., Plan]:
             for method in spec.methods:
                 for seed, result in enumerate(by_method[method.name]):
                     stage = by_hand(task, 1, {"method": method.row, "seed": seed})
-                    cells.append(Cell(method, task, seed, (Step("x", (stage,)),)))  # type: ignore[arg-type]
+                    cells.append(Cell(method, task_of(task), seed, (Step("x", (stage,)),)))  # type: ignore[arg-type]
                     if result is not None:
                         commit(store, stage, task, result, images)
         return Plan(spec, tuple(cells), ())
@@ -116,7 +117,8 @@ def confusions(result: tuple[float, int], images: int) -> np.ndarray:
 
 def write_segmentation(out: Path, result: tuple[float, int], images: int) -> dict[str, Any]:
     made = confusions(result, images)
-    np.savez_compressed(out / "confusion.npz", confusion=made)
+    names = [f"{n:02}" for n in range(images)]
+    np.savez_compressed(out / "confusion.npz", names=names, confusion=made)
     return scores(made.sum(axis=0), MASKS).to_dict()
 
 
@@ -139,8 +141,8 @@ THREE = {
 }
 
 
-def only(plan: Plan, store: Store, task: Task) -> Evidence:
-    (found,) = gather(plan, store, (task,))
+def only(plan: Plan, store: Store, task: str) -> Evidence:
+    (found,) = evidence_of(plan, store, task)
     return found
 
 
@@ -162,9 +164,11 @@ def difference(found: Evidence, method: str, reference: str, column: str) -> Dif
 
 def test_rows_of_ap_get_the_interval_of_the_mean_over_seeds(finish: Any, store: Store) -> None:
     plan = finish(detection=THREE)
-    (table,) = experiment_tables(plan, store, ("detection",))
-    cells = [cell for cell in plan.cells if cell.method.name == "average"]
-    kept = [resampled.resampled_cell(cell, store, CLASSES) for cell in cells]
+    (table,) = tables_of(plan, store, "detection")
+    kept = [
+        resampled.resampled(one, store)
+        for one in read_results(plan, store).of("detection", "average")
+    ]
     shares = np.mean([one[0] for one in kept if one is not None], axis=0)
     assert shares.shape == (RESAMPLES, 8)
     for column, again in zip(("People", "mAP50"), (shares[:, 0], shares[:, 6]), strict=True):
@@ -180,7 +184,7 @@ def test_rows_of_ap_get_the_interval_of_the_mean_over_seeds(finish: Any, store: 
 
 def test_a_kept_share_is_the_ap_of_really_repeated_images(finish: Any, store: Store) -> None:
     plan = finish(detection=ONE)
-    kept = resampled.resampled_cell(plan.cells[0], store, CLASSES)
+    kept = resampled.resampled(read_results(plan, store).cells[0], store)
     assert kept is not None
     folder = store.directory(plan.cells[0].result)
     truth = json.loads((folder / "ground_truth.json").read_text())
@@ -209,7 +213,7 @@ def test_a_kept_share_is_the_ap_of_really_repeated_images(finish: Any, store: St
 
 def test_rows_of_iou_get_intervals_and_absent_classes_none(finish: Any, store: Store) -> None:
     plan = finish(segmentation={"visible": [(0.4, 1)], "average": [(0.1, 2)]})
-    (table,) = experiment_tables(plan, store, ("segmentation",))
+    (table,) = tables_of(plan, store, "segmentation")
     summed = np.tensordot(resamples(12), confusions((0.4, 1), 12), axes=1)
     expected = [scores(one.astype(np.int64), MASKS).miou for one in summed]
     found = value(table, "visible", "mIoU")
@@ -288,7 +292,7 @@ def test_a_single_method_is_best_without_a_claim(finish: Any, store: Store) -> N
 
 def test_a_single_image_supports_nothing(finish: Any, store: Store) -> None:
     plan = finish(images=1, segmentation=ONE, scoring={m: [[[1.0, 2.0]]] for m in ONE})
-    for found in gather(plan, store, ("segmentation", "scoring")):
+    for found in evidence_of(plan, store, "segmentation", "scoring"):
         assert found.differences == ()
         assert len(found.level_with_best) == 3
         assert all(v is None or v.ci95 is None for row in found.table.rows for v in row.values)
@@ -297,12 +301,12 @@ def test_a_single_image_supports_nothing(finish: Any, store: Store) -> None:
 def test_missing_cells_and_seeds_do_no_harm(finish: Any, store: Store) -> None:
     part = {"visible": [None, None], "infrared": [(0.5, 1), None], "average": [(0.9, 3), (0.9, 4)]}
     plan = finish(detection=part, segmentation={m: [None, None] for m in part})
-    boxes, masks = gather(plan, store, ("detection", "segmentation"))
+    boxes, masks = evidence_of(plan, store, "detection", "segmentation")
     assert list(boxes.ranks) == ["average", "infrared"]
     assert {d.reference for d in boxes.differences} == {"average"}
     assert (masks.best, masks.differences, masks.ranks, masks.notes) == (None, (), {}, ())
     assert COVERED not in masks.table.notes
-    assert gather(plan, store, ("scoring",)) == ()
+    assert evidence_of(plan, store, "scoring") == ()
     assert agreements((boxes, masks)) == ()
 
 
@@ -333,40 +337,33 @@ def test_resampling_is_kept_for_the_very_result_it_was_made_of(
     finish: Any, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = finish(detection=ONE, segmentation=ONE)
-    tasks: tuple[Task, ...] = ("detection", "segmentation")
-    first = gather(plan, store, tasks)
+    tasks = ("detection", "segmentation")
+    first = evidence_of(plan, store, *tasks)
     files = sorted((store.root / "resampled").iterdir())
     names = {f"{cell.result.key}-{resampled.VERSION}.npz" for cell in plan.cells}
     assert {path.name for path in files} == names
 
-    made: list[Path] = []
-    monkeypatch.setattr(
-        resampled,
-        "RESAMPLERS",
-        {task: counted(function, made) for task, function in resampled.RESAMPLERS.items()},
-    )
-    assert gather(plan, store, tasks) == first
+    made: list[int] = []
+
+    def counted(images: int) -> Any:
+        made.append(images)
+        return resamples(images)
+
+    monkeypatch.setattr(resampled, "resamples", counted)
+    assert evidence_of(plan, store, *tasks) == first
     assert made == []
     files[0].write_bytes(files[0].read_bytes()[:200])
     files[1].write_bytes(b"not an archive")
     files[2].write_bytes(b"")
     np.savez(files[3], shares=np.ones(3))
-    assert gather(plan, store, tasks) == first
+    assert evidence_of(plan, store, *tasks) == first
     assert len(made) == 4
     stage = plan.cells[0].result
     commit(store, stage, "detection", (0.1, 9), 12)
-    again = gather(plan, store, tasks)
-    assert made[4:] == [store.directory(stage)]
+    again = evidence_of(plan, store, *tasks)
+    assert made[4:] == [12]  # of the one that was made again
     assert value(again[0].table, "visible", "mAP50") != value(first[0].table, "visible", "mAP50")
     assert again[1] == first[1]
-
-
-def counted(function: Callable[..., Any], made: list[Path]) -> Callable[..., Any]:
-    def call(folder: Path, classes: Any) -> Any:
-        made.append(folder)
-        return function(folder, classes)
-
-    return call
 
 
 def test_of_scores_the_mean_rank_orders_and_metrics_differ(finish: Any, store: Store) -> None:
@@ -429,13 +426,14 @@ def test_a_method_that_is_not_trained_has_no_spread_over_seeds(finish: Any, stor
     plan = finish(scoring={"visible": [[[1.0, 2.0]]], "average": [[[3.0, 4.0]]]})
     plain, fused = plan.cells
     training = Step("train", (by_hand("train_fusion", 1, {}),))
-    trained = Cell(fused.method, "scoring", 0, (training, *fused.steps))
-    found = [score_row([cell], store, "", METRICS).measured for cell in (plain, trained)]
+    trained = Cell(fused.method, task_of("scoring"), 0, (training, *fused.steps))
+    results = read_results(Plan(plan.experiment, (plain, trained), ()), store)
+    found = [quality_row([one], "", METRICS).measured for one in results.cells]
     assert [one.fixed for one in found if one is not None] == [True, False]
 
 
 def table_of(
-    task: Task, column: str, ours: list[float], paper: list[float | None], **more: Any
+    task: str, column: str, ours: list[float], paper: list[float | None], **more: Any
 ) -> Table:
     rows = []
     for n, (mine, printed) in enumerate(zip(ours, paper, strict=True)):
@@ -445,14 +443,14 @@ def table_of(
     return Table(f"t {column}", task, (column,), tuple(rows), (), (), task, **more)
 
 
-def evidence_of(table: Table) -> Evidence:
+def bare(table: Table) -> Evidence:
     return Evidence(table, table.columns[0], None, (), (), {}, ())
 
 
 def test_agreement_with_the_paper_and_between_tables() -> None:
     boxes = table_of("detection", "mAP50", [1, 2, 3, 4], [10, 20, 40, 30])
     masks = table_of("segmentation", "mIoU", [4, 3, 2, 1], [None, 2, 3, None])
-    found = agreements([evidence_of(boxes), evidence_of(masks)])
+    found = agreements([bare(boxes), bare(masks)])
     assert found == (
         Agreement("ours, t mAP50", "paper", pytest.approx(2 / 3), pytest.approx(1 / 3), 4),
         Agreement("mAP50, t mAP50", "mIoU, t mIoU", pytest.approx(-1), pytest.approx(1 / 12), 4),
@@ -460,7 +458,7 @@ def test_agreement_with_the_paper_and_between_tables() -> None:
 
 
 def test_agreement_of_metrics_turns_the_sign_where_lower_is_better() -> None:
-    boxes = evidence_of(table_of("detection", "mAP50", [1, 2, 3], [None] * 3))
+    boxes = bare(table_of("detection", "mAP50", [1, 2, 3], [None] * 3))
     rows = tuple(
         Row(f"m{n}", "ours", (Value(v, None, 1), Value(v, None, 1), Value(r, None, 1)), 1, 1)
         for n, (v, r) in enumerate([(5.0, 2.0), (6.0, 2.0), (7.0, 2.0)])
@@ -474,8 +472,3 @@ def test_agreement_of_metrics_turns_the_sign_where_lower_is_better() -> None:
         ("SD, q", "mAP50, t mAP50", pytest.approx(1)),
         ("MSE, q", "mAP50, t mAP50", pytest.approx(-1)),
     ]
-
-
-def test_the_contract_is_importable_from_one_place() -> None:
-    assert set(evidence.__all__) == {"Agreement", "Difference", "Evidence", "agreements", "gather"}
-    assert tables.experiment_tables is experiment_tables

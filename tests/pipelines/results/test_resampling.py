@@ -9,6 +9,7 @@ import pytest
 
 from detection.ap import evaluate
 from detection.datasets import Annotation, Box, coco_ground_truth
+from detection.matching import rankings
 from detection.resampling import ApResampler, ResampledAp
 from segmentation.iou import scores
 from segmentation.resampling import resampled_iou
@@ -57,7 +58,7 @@ def repeated(case: Case, counts: np.ndarray) -> tuple[dict[str, Any], list[dict[
 
 def resampler(case: Case) -> ApResampler:
     annotations, detections = case
-    return ApResampler(coco_ground_truth(annotations, CLASSES), detections, CLASSES)
+    return ApResampler(rankings(coco_ground_truth(annotations, CLASSES), detections, CLASSES))
 
 
 def draws(seed: int, images: int, resamples: int = 12) -> np.ndarray:
@@ -147,7 +148,7 @@ def test_parts_that_fit_the_cache_give_the_same_as_one(monkeypatch: pytest.Monke
 def test_no_resample_and_no_class() -> None:
     made = case(0)
     assert resampler(made).resample(np.empty((0, 8), int)).map50.shape == (0,)
-    empty = ApResampler(coco_ground_truth({"a": Annotation(9, 9, ())}, ()), [], ())
+    empty = ApResampler(rankings(coco_ground_truth({"a": Annotation(9, 9, ())}, ()), [], ()))
     assert np.isnan(empty.resample(np.ones((2, 1), int)).map).all()
 
 

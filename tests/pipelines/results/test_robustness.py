@@ -3,13 +3,14 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from readings import curves_of, disturbed_of
 from stages import commit
 from stand_ins import no_report
 
@@ -22,32 +23,28 @@ from fusion.perturb import Perturbation, perturb
 from pipelines import flows
 from pipelines.cli.app import main
 from pipelines.execution.job import Job
-from pipelines.execution.runner import NO_SLOT, Step, job_of, make_stage
-from pipelines.execution.worker import StageFailed
+from pipelines.execution.runner import NO_SLOT, job_of, make_stage
 from pipelines.planning.memory import recall, remember, spec_digest
 from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.planner import make_plan
+from pipelines.results.comparison import RunFailed
+from pipelines.results.finished import Results, read_results
 from pipelines.results.robustness import (
     Curve,
-    curves,
     robustness_table,
-    robustness_tables,
-    runnable,
 )
-from pipelines.results.values import Value
-from pipelines.specs.dataset import TASKS
+from pipelines.results.values import Table, Value
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.perturbation import MEANING, UNITS, WORDS
 from pipelines.store.digests import digest
 from pipelines.store.stage import Stage, load_body
 from pipelines.store.store import Store
 from pipelines.tasks.fusion import _perturbed
-from pipelines.tasks.kinds import KINDS
+from pipelines.tasks.task import task_of, tasks
 from pipelines.views.charts.robustness import panel, picture
 from pipelines.views.charts.theme import looks
 from pipelines.views.formats import render
 from pipelines.views.robustness import robustness_charts, write_robustness
-from pipelines.views.tracking.robustness import log_robustness
 from pipelines.views.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.process
@@ -117,7 +114,7 @@ def plan(
 
     def make(**changes: Any) -> Plan:
         spec = load_experiment(str(write_experiment(**changes)))
-        return make_plan(spec, Store(session_store), TASKS, no_report, shared_worker.start)
+        return make_plan(spec, Store(session_store), tasks(), no_report, shared_worker.start)
 
     return make
 
@@ -130,7 +127,7 @@ def test_the_clean_stages_of_a_shipped_experiment_keep_their_keys(
         make_plan(
             load_experiment("smoke", over),
             Store(session_store),
-            TASKS,
+            tasks(),
             no_report,
             shared_worker.start,
         )
@@ -154,13 +151,14 @@ def test_disturbed_cells_share_networks_and_disturbed_images(plan: Callable[...,
     clean = {(c.method.row, c.task, c.seed): c.result for c in made.cells}
     for cell in made.perturbed:
         theirs = clean[cell.method.row, cell.task, cell.seed]
-        role = "detector" if cell.task == "detection" else "segmenter"
+        role = "detector" if cell.task.name == "detection" else "segmenter"
         assert cell.result.inputs[role] is theirs.inputs[role]
         assert cell.result.inputs["index"] is theirs.inputs["index"]
         assert [s.kind.name for s in cell.stages] == ["perturb", "fuse", theirs.kind.name]
     assert len({cell.title for cell in made.perturbed}) == 40
-    kinds = [{s.key for c in made.perturbed for s in c.stages if s.kind.name == k} for k in KINDS]
-    counts = dict(zip(KINDS, map(len, kinds), strict=True))
+    names = {s.kind.name for c in made.perturbed for s in c.stages}
+    kinds = [{s.key for c in made.perturbed for s in c.stages if s.kind.name == k} for k in names]
+    counts = dict(zip(names, map(len, kinds), strict=True))
     # per strength; per strength and method; and with task and seed
     assert (counts["perturb"], counts["fuse"]) == (5, 10)
     assert (counts["detect"], counts["segment"]) == (20, 20)
@@ -186,8 +184,8 @@ def test_images_made_elsewhere_and_scores_are_not_disturbed(
     assert made.blocked == ()
     assert {cell.method.row for cell in made.cells} == {"average", "precomputed"}
     assert {cell.method.row for cell in made.perturbed} == {"average"}
-    assert {cell.task for cell in made.perturbed} == {"detection", "segmentation"}
-    table = robustness_table(made, curves(made, Store(tmp_path / "empty")), "detection")
+    assert {cell.task.name for cell in made.perturbed} == {"detection", "segmentation"}
+    table = robustness_table(made, curves_of(made, Store(tmp_path / "empty")), task_of("detection"))
     assert table.notes[-1] == (
         "Not disturbed, because its images are made elsewhere of clean pairs: precomputed."
     )
@@ -327,7 +325,7 @@ def curve(found: tuple[Curve, ...], method: str, kind: str) -> Curve:
 
 
 def test_a_curve_starts_at_the_clean_score(finished: Plan, store: Store) -> None:
-    found = curves(finished, store)
+    found = curves_of(finished, store)
     assert [(c.task, c.method, c.kind) for c in found][:3] == [
         ("detection", "visible", kind) for kind in ("shift", "infrared_noise", "lost")
     ]
@@ -342,7 +340,7 @@ def test_a_curve_starts_at_the_clean_score(finished: Plan, store: Store) -> None
 
 
 def test_the_change_is_taken_seed_by_seed(finished: Plan, store: Store) -> None:
-    changes = curve(curves(finished, store), "average", "shift").changes
+    changes = curve(curves_of(finished, store), "average", "shift").changes
     assert changes[0] == Value(0.0, 0.0, 2)
     assert changes[1] is not None
     assert changes[1].mean == pytest.approx(-15.0)
@@ -359,7 +357,7 @@ def test_a_seed_without_its_partner_does_not_count_for_the_change() -> None:
 def test_the_table_has_a_column_per_strength_and_a_line_of_changes(
     finished: Plan, store: Store
 ) -> None:
-    (table,) = robustness_tables(finished, store)
+    (table,) = disturbed_of(finished, store)
     head = ("clean", "shift 2 px", "shift 4 px", "noise 20", "no infrared", "no visible")
     assert table.columns == head
     rows = {row.label.strip(): row for row in table.rows}
@@ -379,7 +377,7 @@ def test_the_table_has_a_column_per_strength_and_a_line_of_changes(
 
 
 def test_a_table_of_one_kind_is_narrow(finished: Plan, store: Store) -> None:
-    tables = robustness_tables(finished, store, by_kind=True)
+    tables = disturbed_of(finished, store, by_kind=True)
     assert [t.name for t in tables] == [
         f"detection-robustness-{kind}" for kind in ("shift", "infrared_noise", "lost")
     ]
@@ -393,14 +391,14 @@ def test_what_is_not_finished_leaves_a_gap(made: Plan, store: Store) -> None:
         finish(store, cell.result, score_of(cell))
     half = [c for c in made.perturbed if c.perturbation == Perturbation("shift", 4.0)]
     finish(store, half[0].result, score_of(half[0]))  # visible, seed 0
-    one = curve(curves(made, store), "visible", "shift")
+    one = curve(curves_of(made, store), "visible", "shift")
     assert one.n == (2, 0, 1)
     assert one.values[1] is None
     assert one.changes[1] is None
-    (table,) = robustness_tables(made, store)
+    (table,) = disturbed_of(made, store)
     text = render(table, "text")
     assert "visible (1 of 2 seeds)" in text
-    drawn = panel("shift", curves(made, store), LOOKS)
+    drawn = panel("shift", curves_of(made, store), LOOKS)
     known = [row["place"] for row in marks(drawn, "visible") if row["score"] is not None]
     assert known == [0.0, 4.0]
 
@@ -408,11 +406,11 @@ def test_what_is_not_finished_leaves_a_gap(made: Plan, store: Store) -> None:
 def test_nothing_finished_is_dots_and_an_undefined_score_is_a_dash(
     made: Plan, store: Store
 ) -> None:
-    text = render(robustness_tables(made, store)[0], "text")
+    text = render(disturbed_of(made, store)[0], "text")
     line = next(line for line in text.splitlines() if line.startswith("average"))
     assert line.split()[1:] == ["..."] * 6
     finish(store, made.perturbed[0].result, None)
-    assert curves(made, store)[0].n == (0, 0, 0)
+    assert curves_of(made, store)[0].n == (0, 0, 0)
 
 
 LOOKS = looks([("visible", "visible"), ("average", "average")])
@@ -427,7 +425,7 @@ def marks(chart: Any, method: str) -> list[dict[str, Any]]:
 def test_the_picture_has_a_panel_per_kind_and_a_line_per_method(
     finished: Plan, store: Store
 ) -> None:
-    found = curves(finished, store)
+    found = curves_of(finished, store)
     drawn = picture(found, LOOKS, "the title").to_dict()
     assert drawn["title"]["text"] == "the title"
     panels = drawn["vconcat"][0]["concat"]
@@ -449,7 +447,7 @@ def test_the_picture_has_a_panel_per_kind_and_a_line_per_method(
 
 
 def test_the_picture_of_a_plan_says_whose_score_it_is(finished: Plan, store: Store) -> None:
-    ((name, chart),) = robustness_charts(finished, store)
+    ((name, chart),) = robustness_charts(read_results(finished, store))
     assert name == "detection-robustness"
     title = "tiny: detection on disturbed pairs, mAP50 in percent"
     assert chart.to_dict()["title"]["text"] == title  # type: ignore[attr-defined]
@@ -458,11 +456,16 @@ def test_the_picture_of_a_plan_says_whose_score_it_is(finished: Plan, store: Sto
 def test_pictures_and_tables_are_written_if_there_are_any(
     finished: Plan, store: Store, tmp_path: Path
 ) -> None:
-    written = write_robustness(finished, store, tmp_path)
+    written = write_robustness(read_results(finished, store), tmp_path)
     stem = "detection-robustness"
     assert [path.name for path in written] == [f"{stem}.{kind}" for kind in ("png", "md", "csv")]
     assert read_rgb(written[0]).std() > 10
-    assert write_robustness(Plan(finished.experiment, finished.cells, ()), store, tmp_path) == []
+    assert (
+        write_robustness(
+            read_results(Plan(finished.experiment, finished.cells, ()), store), tmp_path
+        )
+        == []
+    )
 
 
 # The flow: clean cells first, then what their networks make of disturbed pairs.
@@ -470,86 +473,102 @@ def test_pictures_and_tables_are_written_if_there_are_any(
 
 def test_sweeps_whose_network_failed_are_not_run(made: Plan, store: Store) -> None:
     assert len(made.sweeps) == 12
-    assert runnable(made, store) == ()
+    assert made.runnable_sweeps(store) == ()
     finish(store, made.cells[0].result, 0.5)  # visible, seed 0
-    titles = [step.title for step in runnable(made, store)]
+    titles = [step.title for step in made.runnable_sweeps(store)]
     assert titles == [step.title for step in made.sweeps[:3]]
+
+
+DETECTION = task_of("detection")
 
 
 @pytest.fixture
 def run(made: Plan, store: Store, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Let the flow run without Prefect and MLflow: a step is finished by hand, unless it fails."""
-    state = SimpleNamespace(made=[], failing="", logged=[])
+    state = SimpleNamespace(made=[], failing="", published=[])
     scores = {cell.result.key: score_of(cell) for cell in (*made.cells, *made.perturbed)}
 
-    def work(self: Any, chains: list[list[Step]], on_done: Any = None) -> list[str]:
-        for step in (step for chain in chains for step in chain if not step.cached(store)):
-            if state.failing and state.failing in step.title:
-                return [f"{step.title}: no memory"]
-            state.made.append(step.title)
-            for stage in step.stages:
-                finish(store, stage, scores.get(stage.key))
-        return []
+    class ByHand(flows.Work):
+        def plan(self, *_: object) -> Plan:
+            return made
+
+        def run(self, plan: Plan, chains: Any, on_done: Any = None) -> list[str]:
+            for step in (step for chain in chains for step in chain if not step.cached(store)):
+                if state.failing and state.failing in step.title:
+                    return [f"{step.title}: no memory"]
+                state.made.append(step.title)
+                for stage in step.stages:
+                    finish(store, stage, scores.get(stage.key))
+            return []
 
     class NoTracker:
         def __init__(self, *_: object) -> None:
-            self.known, self.prepare, self.log_finished = True, lambda: None, lambda: None
-            self.log_tables = lambda tables: state.logged.append("tables")
-            self.log_report = lambda page: state.logged.append(page)
+            self.prepare, self.follow = lambda: None, lambda: None
 
-    monkeypatch.setattr(flows.Work, "run", work)
-    monkeypatch.setattr(flows.Work, "plan", lambda *_: made)
-    monkeypatch.setattr(flows, "Tracker", NoTracker)
-    monkeypatch.setattr(flows, "log_robustness", lambda *_: state.logged.append("robustness"))
-    monkeypatch.setattr(flows, "write_report", lambda *_: "report")
+        def published(self, results: Results) -> bool:
+            return len(results.perturbed) in state.published
+
+        def publish(self, results: Results, tables: Sequence[Table], page: Path) -> None:
+            assert page.is_file()
+            state.published.append(len(results.perturbed))
+
+    # Only a flow run may leave one, and this is none.
     monkeypatch.setattr(flows, "create_markdown_artifact", lambda *_, **__: None)
-    arguments = ("tiny", None, str(store.root), "cpu", 1)
-    state.start = lambda: flows.run_experiment(*arguments, tasks=("detection",))
+    work = ByHand(str(store.root), "cpu", 1)
+    state.start = lambda: flows.run_experiment(work, "tiny", None, (DETECTION,), NoTracker)
     return state
 
 
+def titles_of(tables: Sequence[Table]) -> list[str]:
+    return [table.title.split(",")[0] for table in tables]
+
+
 def test_the_clean_cells_come_first_and_a_second_run_makes_nothing(run: SimpleNamespace) -> None:
-    markdown = run.start()
+    comparison = run.start()
     under = [" under " in title for title in run.made]
     assert under == sorted(under)
     assert under.count(True) == 12
-    assert run.logged == ["tables", "robustness", "report"]
-    assert "detection on disturbed pairs, mAP50 in percent" in markdown
+    assert titles_of(comparison.tables) == [
+        "tiny: detection on boxes",
+        "tiny: detection on disturbed pairs",
+    ]
+    written = comparison.page.stat().st_mtime_ns
     run.made.clear()
-    assert run.start() == markdown
+    assert run.start().tables == comparison.tables
     assert run.made == []
-    assert run.logged[3:] == ["tables", "robustness"]  # nothing new, so no other report
+    assert comparison.page.stat().st_mtime_ns == written  # nothing new, so no other page
 
 
 def test_a_sweep_that_fails_keeps_the_tables_and_is_made_by_the_next_run(
     run: SimpleNamespace, made: Plan, store: Store
 ) -> None:
     run.failing = "average under noise on infrared (seed 1)"
-    with pytest.raises(StageFailed, match=r"seed 1\): no memory"):
+    with pytest.raises(RunFailed, match=r"seed 1\): no memory") as caught:
         run.start()
-    assert run.logged == ["tables", "robustness", "report"]
-    before = len(run.made)
+    assert len(caught.value.comparison.tables) == 2
+    before, published = len(run.made), list(run.published)
     run.failing = ""
     run.start()
     assert 0 < len(run.made) - before < before
-    assert all(curve.n == (2,) * len(curve.n) for curve in curves(made, store))
+    assert len(run.published) == len(published) + 1
+    assert all(curve.n == (2,) * len(curve.n) for curve in curves_of(made, store))
 
 
 def test_mlflow_gets_tables_and_pictures_once(
-    finished: Plan, store: Store, mlflow_template: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    finished: Plan, store: Store, mlflow_template: SimpleNamespace
 ) -> None:
     shutil.copy(mlflow_template.path, store.root / "mlflow.db")
+    results = read_results(finished, store)
     tracker = Tracker(finished, store)
-    log_robustness(Plan(finished.experiment, finished.cells, ()), store, tracker)
-    assert tracker._experiment is None
-    log_robustness(finished, store, tracker)
+    tracker.publish(results, disturbed_of(finished, store), store.root / "no.html")
     client = tracker.connect().client
+    (run,) = client.search_runs(
+        [tracker.connect().id], filter_string="tags.`fuse_then.kind` = 'experiment'"
+    )
     stem = "tables/detection-robustness"
-    found = {item.path for item in client.list_artifacts(tracker.parent, "tables")}
+    found = {item.path for item in client.list_artifacts(run.info.run_id, "tables")}
     assert found == {f"{stem}.{kind}" for kind in ("md", "csv", "json", "png")}
-    again = Tracker(finished, store)
-    log_robustness(finished, store, again)
-    assert again._experiment is None
+    assert Tracker(finished, store).published(results)
 
 
 def test_a_remembered_plan_keeps_its_disturbed_cells(finished: Plan, store: Store) -> None:
@@ -559,7 +578,7 @@ def test_a_remembered_plan_keeps_its_disturbed_cells(finished: Plan, store: Stor
     assert [(cell.title, cell.result.key) for cell in again.perturbed] == [
         (cell.title, cell.result.key) for cell in finished.perturbed
     ]
-    assert curves(again, store) == curves(finished, store)
+    assert curves_of(again, store) == curves_of(finished, store)
 
 
 def test_an_experiment_without_disturbances_keeps_its_identity(write_experiment: Write) -> None:

@@ -15,25 +15,26 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from readings import tables_of
 from stand_ins import no_report
 
 from fusion import quality
 from fusion.errors import InputError
 from fusion.pairs import list_pairs, write_png
+from fusion.quality.folders import fused_images, score_images, summary
 from pipelines.cli.app import main
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.devices import Slot
 from pipelines.execution.runner import make_step
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import images_of, make_plan
+from pipelines.results.finished import read_results
 from pipelines.results.statistics.bootstrap import RESAMPLES, intervals, resamples
-from pipelines.results.tables import experiment_tables
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.loading import load_experiment
-from pipelines.specs.tasks import Metric, ScoringSpec
 from pipelines.store.store import Store
-from pipelines.tasks.quality import fused_images, score_images, summary
-from pipelines.tasks.score_files import read_scores
+from pipelines.tasks.scoring import Metric, ScoringSpec, read_scores
+from pipelines.tasks.task import task_of
 from pipelines.views.pictures import gather_pictures, write_sheets
 from pipelines.views.ranks import rank_chart, write_ranks
 
@@ -335,7 +336,7 @@ def finish(
         given = {"detection": None, "segmentation": None, "scoring": scoring, **changes}
         spec = load_experiment(str(write_experiment(**given)))
         store = Store(tmp_path / "store")
-        plan = make_plan(spec, store, ("scoring",), no_report, shared_worker.start)
+        plan = make_plan(spec, store, (task_of("scoring"),), no_report, shared_worker.start)
         assert not plan.blocked
         for cell in plan.cells:
             for step in cell.steps:
@@ -352,7 +353,7 @@ def test_an_experiment_may_only_score_and_gets_a_table(
     methods = ["average", "maximum", "visible"]
     scoring = {"dataset": medical, "metrics": ["SD", "SCD", "MSE"]}
     plan, store = finish(scoring, methods=methods, seeds=[0, 1])
-    (table,) = experiment_tables(plan, store, ("scoring",))
+    (table,) = tables_of(plan, store, "scoring")
     assert table.columns == ("SD", "SCD", "MSE", "mean rank")
     assert [(row.label, row.finished, row.wanted) for row in table.rows] == [
         (name, 2, 2) for name in methods
@@ -375,11 +376,11 @@ def test_only_the_test_images_are_fused_unless_another_task_needs_all(
     alone = load_experiment(
         str(write_experiment(detection=None, segmentation=None, scoring={"dataset": masks}))
     )
-    assert len(open_dataset(images_of(alone, "scoring")).pairs) == 4
+    assert len(open_dataset(images_of(alone, task_of("scoring"))).pairs) == 4
     shared = load_experiment(str(write_experiment(scoring={"dataset": masks})))
     assert shared.segmentation is not None
-    assert images_of(shared, "scoring") == shared.segmentation.dataset
-    whole = open_dataset(images_of(shared, "scoring"))
+    assert images_of(shared, task_of("scoring")) == shared.segmentation.dataset
+    whole = open_dataset(images_of(shared, task_of("scoring")))
     assert (len(whole.pairs), len(whole.test)) == (12, 4)
 
 
@@ -390,7 +391,7 @@ def test_a_dataset_without_labels_and_split_is_scored_whole(
     plan, store = finish({"dataset": dataset, "metrics": ["SD"]})
     names, _, _ = read_scores(store.directory(plan.cells[0].result))
     assert names == tuple("abcde")
-    (table,) = experiment_tables(plan, store, ("scoring",))
+    (table,) = tables_of(plan, store, "scoring")
     assert not any("published split" in text for text in table.deviations)
 
 
@@ -399,7 +400,7 @@ def test_by_part_there_is_a_table_per_part(
 ) -> None:
     scoring = {"dataset": medical, "metrics": ["SD", "EN"], "by_part": True}
     plan, store = finish(scoring, methods=["average", "maximum"])
-    tables = experiment_tables(plan, store, ("scoring",))
+    tables = tables_of(plan, store, "scoring")
     assert [table.name for table in tables] == ["scoring-CT", "scoring-PET"]
     _, _, values = read_scores(store.directory(plan.cells[0].result))
     for table, rows in zip(tables, (values[:3], values[3:]), strict=True):
@@ -407,13 +408,13 @@ def test_by_part_there_is_a_table_per_part(
         assert value is not None
         assert value.mean == pytest.approx(rows[:, 0].mean())
     assert tables[0].title.endswith("scoring on medical CT, image quality")
-    drawn = gather_pictures(plan, store)
+    drawn = gather_pictures(read_results(plan, store), tables_of(plan, store))
     names = {path.name for path in drawn.glob("comparison-*.png") if path.exists()}
     assert names == {"comparison-medical-CT.png", "comparison-medical-PET.png"}
     removed = store.directory(plan.cells[0].result.inputs["fused"]) / "images"
     shutil.rmtree(removed)
     before = set((store.root / "sheets").iterdir())
-    write_sheets(plan, store, drawn)
+    write_sheets(read_results(plan, store), drawn)
     assert len(set((store.root / "sheets").iterdir()) - before) == 2  # without that method
 
 
@@ -428,7 +429,7 @@ def test_ranks_are_drawn_and_written(
 ) -> None:
     scoring = {"dataset": medical, "metrics": ["SD", "MSE"]}
     plan, store = finish(scoring, methods=["average", "maximum", "infrared"])
-    (table,) = experiment_tables(plan, store, ("scoring",))
+    (table,) = tables_of(plan, store, "scoring")
     picture, numbers = write_ranks(table, tmp_path)
     assert picture.read_bytes().startswith(b"\x89PNG")
     means = json.loads(numbers.read_text())

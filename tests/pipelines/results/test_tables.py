@@ -10,20 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from readings import tables_of
 from stages import by_hand, facts
 
 from fusion.errors import InputError
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
-from pipelines.results import rows as share_tables
 from pipelines.results import tables
 from pipelines.results.statistics.bootstrap import intervals
-from pipelines.results.tables import Row, Table, Value, experiment_tables, read_paper_table
+from pipelines.results.tables import read_paper_table
+from pipelines.results.values import Row, Table, Value
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
-from pipelines.tasks.score_files import SCORES, write_scores
+from pipelines.tasks.scoring import SCORES, write_scores
+from pipelines.tasks.task import task_of
 from pipelines.views.formats import RENDERERS, render, text
 
 CLASSES = ("People", "Car", "Bus", "Lamp", "Motorcycle", "Truck")
@@ -57,11 +59,11 @@ def table(store: Store) -> Make:
         for method in spec.methods:
             for seed, score in zip(seeds, scores[method.name], strict=True):
                 stage = by_hand("detect", 1, {"method": method.row, "seed": seed})
-                cells.append(Cell(method, "detection", seed, (Step("x", (stage,)),)))
+                cells.append(Cell(method, task_of("detection"), seed, (Step("x", (stage,)),)))
                 if score is not None:
                     with store.claim(stage, keep=False):
                         store.commit(stage, facts(metrics=detection(score)))
-        (made,) = experiment_tables(Plan(spec, tuple(cells), ()), store, ("detection",))
+        (made,) = tables_of(Plan(spec, tuple(cells), ()), store, "detection")
         return made
 
     return make
@@ -186,23 +188,23 @@ def test_a_printed_table_in_parts_gives_the_rows_of_one(paper: None) -> None:
 @pytest.mark.parametrize("number", range(1, 6))
 def test_shipped_tables_of_the_paper_have_our_columns(number: int) -> None:
     name, task = f"table{number}", {4: "detection", 5: "segmentation"}.get(number, "scoring")
-    spec = getattr(load_shipped(name), task)
+    spec = load_shipped(name).sections[task]
     folder = Path(tables.__file__).parents[2] / "configs" / "paper"
     columns = (folder / f"{name}.csv").read_text().splitlines()[0].split(",")[1:]
     if task == "scoring":
         assert set(columns) - {"part"} == set(spec.metrics)
         assert ("part" in columns) == spec.by_part
     else:
-        assert set(columns) <= {*spec.dataset.classes, *tables.MEANS[task]}
+        assert set(columns) <= set(task_of(task).columns(spec))
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "medical-real"])
 def test_every_printed_score_stands_beneath_a_row_of_ours(name: str) -> None:
     experiment = load_shipped(name)
-    assert experiment.scoring is not None
-    assert experiment.paper.scoring is not None
-    for part in experiment.scoring.dataset.parts if experiment.scoring.by_part else ("",):
-        printed = read_paper_table(experiment.paper.scoring, part)
+    scoring, table = experiment.sections["scoring"], experiment.paper["scoring"]
+    assert table is not None
+    for part in scoring.dataset.parts if scoring.by_part else ("",):
+        printed = read_paper_table(table, part)
         assert printed
         assert printed.keys() <= {x for m in experiment.methods for x in (m.row, m.name)}
 
@@ -229,13 +231,17 @@ def test_a_drawn_split_is_told_with_its_seed_and_ratios(tmp_path: Path) -> None:
         [0],
         **{"detection.dataset": {**data, "split": {"ratios": [7, 1, 2], "seed": 5}}},
     )
-    told = tables.deviations(spec, "detection")
+    told = tables.deviations(spec, task_of("detection"))
     assert any("mine has no published split: ours is drawn by seed 5, 7:1:2" in t for t in told)
 
 
 def test_segmentation_scores_come_from_their_own_metrics() -> None:
     metrics = {"iou": {"car": 0.5, "bump": None}, "miou": 0.5, "miou_foreground": 0.4}
-    assert share_tables.scores("segmentation", metrics, ["car", "bump"]) == [0.5, None, 0.5, 0.4]
+    dataset = {"name": "d", "layout": "msrs", "root": "/d", "classes": ["car", "bump"]}
+    task = task_of("segmentation")
+    spec = task.section(dataset=dataset, epochs=1)
+    assert task.scores is not None
+    assert task.scores(metrics, spec) == [0.5, None, 0.5, 0.4]
 
 
 @pytest.fixture
@@ -303,10 +309,10 @@ def scored(store: Store) -> Make:
         for method in spec.methods:
             for seed, values in enumerate(scores[method.name]):
                 stage = by_hand("score", 1, {"method": method.row, "seed": seed})
-                cells.append(Cell(method, "scoring", seed, (Step("x", (stage,)),)))
+                cells.append(Cell(method, task_of("scoring"), seed, (Step("x", (stage,)),)))
                 if values:
                     commit_scores(store, stage, np.array(values))
-        (made,) = experiment_tables(Plan(spec, tuple(cells), ()), store, ("scoring",))
+        (made,) = tables_of(Plan(spec, tuple(cells), ()), store, "scoring")
         return made
 
     return make

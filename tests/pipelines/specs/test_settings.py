@@ -15,9 +15,12 @@ from pipelines.datasets.scenes.writing import write_scenes
 from pipelines.planning.planner import make_plan
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.method import FusionTrainingSpec
-from pipelines.specs.tasks import DetectionSpec, ScoringSpec, SegmentationSpec
 from pipelines.store.store import Store
-from pipelines.tasks.chains import NOT_HASHED
+from pipelines.tasks.detection import DetectionSpec
+from pipelines.tasks.facts import NOT_HASHED
+from pipelines.tasks.scoring import ScoringSpec
+from pipelines.tasks.segmentation import SegmentationSpec
+from pipelines.tasks.task import task_of
 
 Write = Callable[..., Path]
 SETTINGS: dict[str, type[BaseModel]] = {
@@ -98,7 +101,7 @@ def test_another_value_of_any_setting_is_another_result(
         plan = make_plan(
             load_experiment(path, changes),
             Store(session_store),
-            (task,),  # type: ignore[arg-type]
+            (task_of(task),),
             lambda title: silent,
         )
         assert plan.blocked == ()
@@ -121,7 +124,7 @@ def test_what_is_not_hashed_still_reaches_the_training(
 ) -> None:
     path = str(write_experiment(root, **experiment(root)))
     spec = load_experiment(path, {"methods.0.train.checkpoint_every": 3})
-    plan = make_plan(spec, Store(session_store), ("scoring",), lambda title: silent)
+    plan = make_plan(spec, Store(session_store), (task_of("scoring"),), lambda title: silent)
     training = next(plan.cells[0].stages)
     assert training.kind.name == "train_fusion"
     assert training.local["settings"] == {"checkpoint_every": 3}

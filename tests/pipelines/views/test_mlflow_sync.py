@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from stages import by_hand, facts
+from stages import by_hand, commit, facts
 
 from fusion.errors import InputError
 from fusion.generation.folder import fuse_folder
@@ -27,10 +29,12 @@ from pipelines.execution.usage import SAMPLES, read_samples
 from pipelines.execution.worker import Worker
 from pipelines.planning.memory import recall, remember
 from pipelines.planning.plan import Cell, Plan
+from pipelines.results.finished import read_results, read_stage
 from pipelines.specs.loading import load_experiment
-from pipelines.store.stage import Stage
+from pipelines.store.stage import Kind, Stage
 from pipelines.store.store import MANIFEST, USAGE, Store
-from pipelines.tasks.kinds import KINDS
+from pipelines.tasks import detection, fusion
+from pipelines.tasks.task import task_of
 from pipelines.views.tracking.cells import CellRun
 from pipelines.views.tracking.metrics import POINTS, curve
 from pipelines.views.tracking.models import MODEL as MODEL_TAG
@@ -67,7 +71,7 @@ def plan_of(name: str = "smoke", weights: str = "a") -> Plan:
             training = by_hand("train_segmenter", 1, {"seed": seed}, inputs)
             final = by_hand("segment", 1, {}, {"segmenter": training, **inputs})
             steps = (*before, Step("fuse", (fused,)), Step("segment", (training, final)))
-            cells.append(Cell(method, "segmentation", seed, steps))
+            cells.append(Cell(method, task_of("segmentation"), seed, steps))
     return Plan(spec, tuple(cells), ())
 
 
@@ -309,6 +313,10 @@ def test_a_network_is_registered_though_no_cell_is_finished(
     assert parent.info.status == "FAILED"
 
 
+def publish(tracker: Tracker, plan: Plan, store: Store) -> None:
+    tracker.publish(read_results(plan, store), [], store.root / "reports" / "smoke.html")
+
+
 def test_a_cell_made_again_with_another_result_is_another_run(store: Store, uri: str) -> None:
     plan = plan_of()
     Tracker(plan, store, uri).sync(lambda *_: None)
@@ -316,11 +324,11 @@ def test_a_cell_made_again_with_another_result_is_another_run(store: Store, uri:
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "digest": "new", "started": "2026-02-02T00:00:00Z"}))
     tracker = Tracker(plan, store, uri)
-    tracker.log_tables([])
+    publish(tracker, plan, store)
     assert tracker.counts == {"known": 3, "logged": 1, "models": 0}
     idle = Tracker(plan, store, uri)
     idle.prepare()
-    idle.log_tables([])
+    publish(idle, plan, store)
     assert idle._experiment is None  # nothing is new, so MLflow was not even asked
 
 
@@ -408,11 +416,11 @@ def test_a_plan_is_remembered_to_the_last_key(tmp_path: Path) -> None:
 
 def test_a_part_of_an_experiment_does_not_replace_the_other(tmp_path: Path) -> None:
     store, plan = Store(tmp_path), plan_of()
-    detected = [Cell(c.method, "detection", c.seed, c.steps) for c in plan.cells]
+    detected = [Cell(c.method, task_of("detection"), c.seed, c.steps) for c in plan.cells]
     remember(Plan(plan.experiment, tuple(detected), ()), store)
     remember(Plan(plan.experiment, plan.cells[:2], ()), store)
     (known,) = recall(store)
-    assert [cell.task for cell in known.cells] == ["detection"] * 4 + ["segmentation"] * 2
+    assert [cell.task.name for cell in known.cells] == ["detection"] * 4 + ["segmentation"] * 2
 
 
 def test_the_command_says_what_it_cannot_do(
@@ -441,26 +449,38 @@ def test_names_are_those_that_the_registry_takes() -> None:
     assert registered_name("a/b:c. d%") == "fuse-then-a-b-c-d"
 
 
+def epochs_of(folder: Path, kind: Kind, text: str) -> Sequence[Mapping[str, float]]:
+    """Return the epochs of a finished training that left `text`."""
+    store = Store(folder / "store")
+    stage = Stage(replace(kind, products=()), {})
+    commit(store, stage)
+    finished = read_stage(stage, store)
+    assert finished is not None
+    if finished.history is not None:
+        path = finished.folder / finished.history.file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return finished.epochs
+
+
 def test_long_curves_are_thinned_to_their_last_point(tmp_path: Path) -> None:
     rows = "".join(f"{n},{n / 4}\n" for n in range(1, 1302))
-    (tmp_path / "history.csv").write_text(f"epoch,total\n{rows}")
-    found = list(curve(tmp_path, "train_fusion"))
+    found = list(curve(epochs_of(tmp_path, fusion.TRAIN, f"epoch,total\n{rows}")))
     assert len(found) <= POINTS
     assert found[-1] == (1301, 1.0, {"total": 1301 / 4})
     assert {b[0] - a[0] for a, b in pairwise(found)} == {3}
 
 
 def test_a_detectors_curves_have_short_names(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
     text = "epoch,time,train/box_loss,metrics/mAP50(B),lr/pg0\n1,3.5,0.25,nan,0.01\n"
-    (tmp_path / "run" / "results.csv").write_text(text)
-    assert list(curve(tmp_path, "train_detector")) == [(1, 1.0, {"box_loss": 0.25, "lr/pg0": 0.01})]
-    assert list(curve(tmp_path, "fuse")) == []
+    epochs = epochs_of(tmp_path, detection.TRAIN, text)
+    assert list(curve(epochs)) == [(1, 1.0, {"box_loss": 0.25, "lr/pg0": 0.01})]
+    assert list(curve(epochs_of(tmp_path, fusion.FUSE, ""))) == []
 
 
 def test_a_worker_tells_what_a_stage_cost(one_worker: Worker, tmp_path: Path) -> None:
     spec = {"method": "average", "params": {}, "train": False, "code": "x"}
-    job = job_of(Stage(KINDS["check_method"], spec), Store(tmp_path / "store"))
+    job = job_of(Stage(fusion.CHECK, spec), Store(tmp_path / "store"))
     one_worker.run(job, tmp_path, lambda *_: None)
     usage = json.loads((tmp_path / USAGE).read_text())
     assert usage.keys() == {"cpu_seconds", "peak_memory_megabytes"}

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import pytest
 from made_report import Made, Make, Tree, rows, said
+from readings import tables_of
 
 from pipelines.results.robustness import Curve, robustness_table
-from pipelines.results.tables import experiment_tables
-from pipelines.specs.dataset import TASKS
+from pipelines.tasks.task import task_of
 from pipelines.views.formats import render, shown
 from pipelines.views.report.model import Robustness
 from pipelines.views.report.page import page
@@ -90,7 +90,7 @@ def test_letters_stay_legible_on_a_phone(tree: Tree) -> None:
 
 
 def test_the_numbers_are_those_of_the_tables(made: Made, tree: Tree) -> None:
-    tables = experiment_tables(made.plan, made.store, TASKS)
+    tables = tables_of(made.plan, made.store)
     for table, read in zip(tables, tree.all("table"), strict=False):
         head, *lines = rows(read)
         heads = [said(cell).removesuffix(" \N{DOWNWARDS ARROW}") for cell in head]
@@ -111,7 +111,7 @@ def test_the_numbers_are_those_of_the_tables(made: Made, tree: Tree) -> None:
 
 
 def test_best_and_second_are_marked(made: Made, tree: Tree) -> None:
-    (table,) = [t for t in experiment_tables(made.plan, made.store, TASKS) if t.task == "detection"]
+    (table,) = [t for t in tables_of(made.plan, made.store) if t.task == "detection"]
     column = table.columns.index("mAP50")
     drawn = list(rows(tree.all("table")[0]))[1:]
     for row, cells in zip(table.rows, drawn, strict=True):
@@ -136,7 +136,7 @@ def test_the_papers_rows_stand_beneath_ours(made: Made, monkeypatch: pytest.Monk
 
 
 def test_every_table_can_be_copied(made: Made, tree: Tree) -> None:
-    tables = experiment_tables(made.plan, made.store, TASKS)
+    tables = tables_of(made.plan, made.store)
     texts = tree.values("data-copy")
     for table, given in zip(tables, zip(texts[::2], texts[1::2], strict=True), strict=False):
         assert given == (render(table, "csv"), render(table, "latex"))
@@ -186,8 +186,8 @@ def test_disturbed_pairs_have_a_section_of_curves_and_a_table(made: Made) -> Non
         Curve("detection", "lost", "", row, ("clean", "visible"), ({0: 50.0, 1: 52.0}, {0: 9.5}))
         for row in names
     ]
-    table = robustness_table(made.plan, found, "detection")
-    html = page(replace(made.report(), robustness=(Robustness(table, tuple(found)),)))
+    table = robustness_table(made.plan, found, task_of("detection"))
+    html = page(replace(made.report(), robustness=(Robustness("mAP50", table, tuple(found)),)))
     tree = Tree(html)
     drawn = [label for label in tree.values("aria-label") if "average" in label]
     shift = next(label for label in drawn if label.startswith("Shift of infrared: "))

@@ -18,11 +18,12 @@ from fusion.errors import InputError
 from pipelines.cli.app import app, main
 from pipelines.cli.publish import page_path
 from pipelines.planning.plan import Cell
-from pipelines.results.agreement import Difference, Evidence
-from pipelines.results.rows import ONE_TRAINING
+from pipelines.results.evidence import Difference, Evidence
+from pipelines.results.rows.shares import ONE_TRAINING
 from pipelines.results.values import Row, Table, Value
 from pipelines.store.store import Store
-from pipelines.views.report.detections import read_detected
+from pipelines.tasks.detection import read
+from pipelines.views.report.detections import shown
 from pipelines.views.report.examples import mean_over_seeds, most_different
 from pipelines.views.report.page import page
 from pipelines.views.report.sentences import finding, unsupported
@@ -44,11 +45,12 @@ def test_the_area_below_a_curve_is_its_ap50(made: Made) -> None:
 
 def test_curves_are_those_of_the_evaluation(made: Made) -> None:
     classes = made.plan.cells[0].result.local["dataset"]["classes"]
-    (cell, *_) = [cell for cell in made.plan.cells if cell.task == "detection"]
+    (cell, *_) = [cell for cell in made.plan.cells if cell.task.name == "detection"]
     folder = made.store.directory(cell.result)
     files = (folder / f"{name}.json" for name in ("ground_truth", "predictions"))
     theirs = evaluate(*(json.loads(file.read_text()) for file in files), classes).curves
-    ours = read_detected(folder, 0, classes).curves
+    spec = made.plan.experiment.sections["detection"]
+    ours = shown(0, read(folder, spec)).curves
     assert ours.keys() == theirs.precision.keys()
     for name, curve in ours.items():
         assert curve == pytest.approx(theirs.precision[name], abs=1e-12)
@@ -116,7 +118,7 @@ def test_one_method_leaves_sentences_not_holes(make: Make) -> None:
 
 def test_a_partial_store_shows_what_is_there(make: Make) -> None:
     def keep(cell: Cell) -> bool:
-        return cell.task == "detection" and cell.method.row != "average" and cell.seed == 0
+        return cell.task.name == "detection" and cell.method.row != "average" and cell.seed == 0
 
     text = Tree(make(keep, scoring=None).page()).text
     assert "Unfinished: 13 of 16 cells are not finished" in text

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from readings import tables_of
 from stages import by_hand, commit, facts
 
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
-from pipelines.results.tables import experiment_tables
-from pipelines.specs.dataset import Task
+from pipelines.results.finished import read_results
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
-from pipelines.tasks.kinds import KINDS
-from pipelines.tasks.score_files import SCORES, write_scores
+from pipelines.tasks.scoring import SCORES, write_scores
+from pipelines.tasks.task import task_of
 from pipelines.views.tracking.cells import CellRun
-from pipelines.views.tracking.metrics import metric_name, scores
+from pipelines.views.tracking.metrics import metric_name
 from pipelines.views.tracking.tracker import Tracker, tracking_uri
 
 pytestmark = pytest.mark.process
@@ -60,7 +60,7 @@ def plan_of(spec: ExperimentSpec) -> Plan:
             training = by_hand("train_detector", 1, {"seed": seed}, inputs)
             final = by_hand("detect", 1, {}, {"detector": training, **inputs})
             steps = (Step("fuse", (fused,)), Step("detect", (training, final)))
-            cells.append(Cell(method, "detection", seed, steps))
+            cells.append(Cell(method, task_of("detection"), seed, steps))
     return Plan(spec, tuple(cells), ())
 
 
@@ -110,9 +110,14 @@ def files(store: Store, run: Run, folder: str | None = None) -> set[str]:
 
 
 def sync(plan: Plan, store: Store) -> None:
+    page = store.root / "reports" / "smoke.html"
+    Tracker(plan, store).publish(read_results(plan, store), tables_of(plan, store), page)
+
+
+def follow(plan: Plan, store: Store) -> None:
     tracker = Tracker(plan, store)
-    tracker.log_finished()
-    tracker.log_tables(experiment_tables(plan, store, ("detection",)))
+    tracker.connect()
+    tracker.follow()
 
 
 def test_the_first_start_prints_nothing(mlflow_template: SimpleNamespace) -> None:
@@ -144,7 +149,7 @@ def test_a_child_tells_params_metrics_data_and_files(
 ) -> None:
     plan = plan_of(spec)
     finish(plan.cells[1])
-    Tracker(plan, store).log_finished()
+    follow(plan, store)
     _, (run,) = runs(store)
     metrics = run.data.metrics
     assert metrics["mAP50"] == pytest.approx(0.36)
@@ -215,16 +220,16 @@ def test_an_interrupted_log_is_completed(
     plan = plan_of(spec)
     finish(plan.cells[0])
 
-    def crash(self: CellRun) -> None:
+    def crash(self: CellRun, store: Store) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(CellRun, "files", crash)
         with pytest.raises(KeyboardInterrupt):
-            Tracker(plan, store).log_finished()
+            follow(plan, store)
     _, (run,) = runs(store)
     assert run.info.status == "RUNNING"
-    Tracker(plan, store).log_finished()
+    follow(plan, store)
     _, (again,) = runs(store)
     assert again.info.run_id == run.info.run_id
     assert again.info.status == "FINISHED"
@@ -233,7 +238,7 @@ def test_an_interrupted_log_is_completed(
 
 def test_nothing_is_opened_while_nothing_is_finished(tmp_path: Path, spec: ExperimentSpec) -> None:
     store = Store(tmp_path / "empty")
-    Tracker(plan_of(spec), store).log_finished()
+    Tracker(plan_of(spec), store).follow()
     assert not (store.root / "mlflow.db").exists()
 
 
@@ -247,11 +252,9 @@ def test_the_address_is_the_users_or_a_file_in_the_store(
 
 
 def test_segmentation_scores_have_names_of_their_own() -> None:
-    spec = load_experiment("smoke")
-    task: Task = "segmentation"
-    cell = Cell(spec.methods[0], task, 0, ())
     metrics: dict[str, Any] = {"miou": 0.5, "miou_foreground": 0.4, "iou": IOU}
-    assert dict(scores(cell, metrics)) == {
+    logged = task_of("segmentation").logged(metrics)
+    assert {name: value for name, value in logged.items() if value is not None} == {
         "mIoU": 0.5,
         "mIoU_foreground": 0.4,
         "IoU/car stop": 0.25,
@@ -259,18 +262,15 @@ def test_segmentation_scores_have_names_of_their_own() -> None:
 
 
 def test_quality_metrics_are_logged_in_their_own_units() -> None:
-    cell = Cell(load_experiment("smoke").methods[0], "scoring", 0, ())
     metrics: dict[str, Any] = {"metrics": {"SD": {"mean": 46.5, "n": 3}, "SCD": {"mean": None}}}
-    assert dict(scores(cell, metrics)) == {"SD": 46.5}
+    assert task_of("scoring").logged(metrics) == {"SD": 46.5, "SCD": None}
 
 
 def test_the_parent_shows_every_column_of_scores_and_their_ranks(
     store: Store, finish_scores: Callable[[], Plan]
 ) -> None:
     plan = finish_scores()
-    tracker = Tracker(plan, store)
-    tracker.log_finished()
-    tracker.log_tables(experiment_tables(plan, store, ("scoring",)))
+    sync(plan, store)
     parent, children = runs(store)
     assert {run.data.metrics["SD"] for run in children} == {30.0, 40.0}
     assert parent.data.metrics["table/SD/average"] == 30.0
@@ -298,7 +298,7 @@ def finish_scores(store: Store) -> Callable[[], Plan]:
                 write_scores(out / SCORES, ["a", "b"], ["SD"], np.array([[sd], [sd]]))
                 entries = {"metrics": {"SD": {"mean": sd, "ci95": None, "n": 2}}}
                 store.commit(stage, facts(metrics=entries, seconds=1.0))
-            cells.append(Cell(method, "scoring", 0, (Step("score", (stage,)),)))
+            cells.append(Cell(method, task_of("scoring"), 0, (Step("score", (stage,)),)))
         return Plan(spec, tuple(cells), ())
 
     return make
@@ -307,4 +307,3 @@ def finish_scores(store: Store) -> Callable[[], Plan]:
 def test_names_are_those_that_mlflow_takes() -> None:
     assert metric_name("AP50/Car Stop") == "AP50/Car Stop"
     assert metric_name("mAP50/LKC-FUNet (tiny), 50%") == "mAP50/LKC-FUNet -tiny-- 50-"
-    assert {"detect", "segment", "fuse"} <= KINDS.keys()

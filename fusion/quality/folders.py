@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusion.errors import InputError
 from fusion.pairs import ImagePair, list_images
 from fusion.quality import Convention, FusedPair, score_pairs
 from fusion.torch_tools import resolve_device
-from pipelines.results.statistics.bootstrap import Values, intervals
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Scores:
 
     names: tuple[str, ...]
     metrics: tuple[str, ...]
-    values: Values
+    values: NDArray[np.float64]
     reasons: Mapping[str, Counter[str]]
 
 
@@ -70,15 +70,12 @@ def fused_images(folder: Path, pairs: Sequence[ImagePair]) -> dict[str, Path]:
 
 
 def summary(scores: Scores) -> dict[str, dict[str, Any]]:
-    """Return mean, 95 % interval and number of defined images per metric, as plain values."""
+    """Return mean and number of defined images per metric, and why others are not, as JSON is."""
     found = {}
-    for metric, column, ci95 in zip(
-        scores.metrics, scores.values.T, intervals(scores.values), strict=True
-    ):
+    for metric, column in zip(scores.metrics, scores.values.T, strict=True):
         known = column[np.isfinite(column)]
         entry: dict[str, Any] = {
             "mean": float(known.mean()) if known.size else None,
-            "ci95": list(ci95) if ci95 else None,
             "n": int(known.size),
         }
         if scores.reasons[metric]:

@@ -10,37 +10,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.planning.plan import Cell
-from pipelines.results.rows import COVERED
+from pipelines.results.finished import FinishedCell
+from pipelines.results.rows.shares import COVERED
 from pipelines.results.statistics.bootstrap import Values, resampled_means
 from pipelines.results.statistics.comparison import percentile_interval
 from pipelines.results.values import Measured, Row, RowScores, Table, Value
-from pipelines.store.store import Store
-from pipelines.tasks.score_files import read_scores
+from pipelines.tasks.scoring import MEAN_RANK, read_scores
 
 DIGITS = 3
-MEAN_RANK = "mean rank"
 LOWER = ("MSE", MEAN_RANK)
 """Columns in which the lowest value is best."""
 
 
-def score_row(cells: Sequence[Cell], store: Store, part: str, columns: Sequence[str]) -> RowScores:
+def quality_row(cells: Sequence[FinishedCell], part: str, columns: Sequence[str]) -> RowScores:
     """Return a row over the images of `part` from its finished cells; a note per metric with gaps.
 
     Seeds that share their images count once: of a method that is not trained there is one result.
     An image counts in a metric's mean where the metric is defined for all seeds.
     """
-    unique = {cell.result.key: cell for cell in cells}.values()
+    unique = {one.result.stage.key: one for one in cells}.values()
     if not unique:
         return RowScores((None,) * len(columns))
-    first = next(iter(unique))
-    tables = [read_scores(store.directory(cell.result)) for cell in unique]
+    first = next(iter(unique)).cell
+    tables = [read_scores(one.result.folder) for one in unique]
     names, metrics, _ = tables[0]
     chosen = [n for n, name in enumerate(names) if not part or name.startswith(f"{part}-")]
     places = [metrics.index(column) for column in columns]
     stack = np.stack([values[chosen][:, places] for _, _, values in tables])
     known: NDArray[np.bool_] = np.all(np.isfinite(stack), axis=0)
-    reasons = [m.metrics["metrics"] for c in unique if (m := store.manifest(c.result)) is not None]
+    reasons = [one.metrics["metrics"] for one in unique]
     notes = [
         _note(first.method.row, column, defined, reasons)
         for column, defined in zip(columns, known.T, strict=True)

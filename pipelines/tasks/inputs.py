@@ -1,47 +1,17 @@
-"""Stages that look at the input: checks of networks and weights, scenes, splits, the index."""
+"""What every plan begins with: scenes and splits drawn, every file of a dataset read."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from fusion.errors import InputError
+from pipelines.datasets.scenes.scene import SCENES_VERSION
 from pipelines.execution.job import Job
-from pipelines.store.stage import Metrics
+from pipelines.store.stage import Kind, Metrics
 
-
-def check_method(job: Job) -> Metrics:
-    """Build a fusion method with its checkpoint, before anything is trained."""
-    from fusion.registry import load_method, method_class
-
-    name = job.spec["method"]
-    if job.spec["train"] and not method_class(name).trainable:
-        raise InputError(f'The method "{name}" is inference only; take its "train" out.')
-    method = load_method(name, job.local.get("checkpoint"), **job.spec["params"])
-    if "dataset" in job.local:
-        method.require_names(list(job.dataset().pairs))
-    if method.needs_checkpoint and not job.spec["train"] and "checkpoint" not in job.local:
-        raise InputError(
-            f'The method "{name}" has no weights in this experiment; give "checkpoint" or "train".'
-        )
-    return {"parameters": sum(p.numel() for p in method.parameters())}
-
-
-def check_detector(job: Job) -> Metrics:
-    """Find out whether the initial checkpoint fits the detector."""
-    from detection.yolo.checkpoints import matching_layers
-
-    path = Path(job.local["initial_checkpoint"])
-    return {"layers": matching_layers(job.spec["model"], job.spec["classes"], path)}
-
-
-def check_segmenter(job: Job) -> Metrics:
-    """Find out whether the encoder exists and its checkpoint fits."""
-    from segmentation.model import build_model
-
-    names = (job.spec["architecture"], job.spec["encoder"], job.spec["classes"])
-    _, load = build_model(*names, job.path("encoder_checkpoint"))
-    return {"encoder_loaded": load.loaded, "encoder_total": load.total}
+SCENES = Kind("scenes", SCENES_VERSION, f"{__name__}:scenes", ("m3fd", "msrs"))
+SPLIT = Kind("split", 1, f"{__name__}:split", ("split.yaml",))
+INDEX = Kind("index", 1, f"{__name__}:index", ("index.json",))
 
 
 def scenes(job: Job) -> Metrics:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean, stdev
-from typing import Any
 
 import numpy as np
 
-from pipelines.planning.plan import Cell
-from pipelines.results.resampled import resampled_cell
+from pipelines.results.finished import FinishedCell
+from pipelines.results.rows.resampled import resampled
 from pipelines.results.statistics.bootstrap import RESAMPLES
 from pipelines.results.statistics.comparison import LEVEL, Floats, percentile_interval
 from pipelines.results.values import Measured, RowScores, Value
-from pipelines.specs.dataset import Task
 from pipelines.store.store import Store
 
-MEANS: dict[str, tuple[str, str]] = {
-    "detection": ("mAP50", "mAP50-95"),
-    "segmentation": ("mIoU", "mIoU w/o background"),
-}
 COVERED = (
     f"{LEVEL:g} %: interval over test images, bootstrap of {RESAMPLES} resamples, the same for "
     "every method; it says nothing about other training seeds."
@@ -30,40 +24,27 @@ ONE_TRAINING = "This is of one training each: another may turn it round."
 """Behind every conclusion from one seed: rounding alone has moved a row by fourteen points."""
 
 
-def share_row(cells: Sequence[Cell], store: Store, classes: Sequence[str]) -> RowScores:
-    """Return a row of AP or IoU from its finished cells, one a seed.
+def share_row(cells: Sequence[FinishedCell], store: Store, columns: int) -> RowScores:
+    """Return a row of shares in percent from its finished cells, one a seed.
 
-    Values are in percent, the classes' first and then the means. There are no intervals, and a
-    note says so, where a cell's results are no longer in the store.
+    There are no intervals, and a note says so, where a cell's results are no longer in the store.
     """
-    found = [
-        scores(cell.task, manifest.metrics, classes)
-        for cell in cells
-        if (manifest := store.manifest(cell.result)) is not None
-    ]
-    if not found:
-        return RowScores((None,) * (len(classes) + 2))
-    resampled = [(cell, resampled_cell(cell, store, classes)) for cell in cells]
-    lost = [cell.result.title for cell, kept in resampled if kept is None]
+    if not cells:
+        return RowScores((None,) * columns)
+    scores = [one.scores for one in cells]
+    entries = [(one, resampled(one, store)) for one in cells]
+    lost = [one.result.stage.title for one, entry in entries if entry is None]
     if lost:
         note = (
-            f"{cells[0].method.row} has no intervals: what it predicted is no longer in the store "
-            f"({', '.join(lost)})."
+            f"{cells[0].cell.method.row} has no intervals: what it predicted is no longer in the "
+            f"store ({', '.join(lost)})."
         )
-        return RowScores(_values(found, None), (note,))
-    kept = [kept for _, kept in resampled if kept is not None]
-    points = 100 * np.array(found, dtype=np.float64)  # None becomes nan
+        return RowScores(_values(scores, None), (note,))
+    kept = [entry for _, entry in entries if entry is not None]
+    points = 100 * np.array(scores, dtype=np.float64)  # None becomes nan
     mean = 100 * np.mean([shares for shares, _ in kept], axis=0)
     measured = Measured(points, mean, kept[0][1])
-    return RowScores(_values(found, measured), (), measured)
-
-
-def scores(task: Task, metrics: Mapping[str, Any], classes: Sequence[str]) -> list[float | None]:
-    """Return a manifest's scores in the order of the table's columns, shares in [0, 1]."""
-    if task == "detection":
-        return [*(metrics["AP50"][name] for name in classes), metrics["mAP50"], metrics["mAP"]]
-    means = [metrics["miou"], metrics["miou_foreground"]]
-    return [*(metrics["iou"][name] for name in classes), *means]
+    return RowScores(_values(scores, measured), (), measured)
 
 
 def _values(
