@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
@@ -24,6 +24,7 @@ from prefect.client.schemas import State
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
+from pydantic import WithJsonSchema
 
 from fusion.errors import InputError
 from pipelines.execution.devices import slots
@@ -46,8 +47,8 @@ from pipelines.views.report.page import write_report
 from pipelines.views.tracking.tracker import Tracker
 
 Overrides = dict[str, Any]
-Experiment = str | ExperimentSpec
-"""A name, a YAML file, or what has been loaded from one."""
+Experiment = Annotated[str | ExperimentSpec, WithJsonSchema({"type": "string"})]
+"""A name, a YAML file, or what has been loaded from one; a deployment is asked for text."""
 ARTIFACT = "The tables as they stood when the run ended; fuse-then table prints them again."
 
 

@@ -25,6 +25,7 @@ from pipelines.cli.app import main
 from pipelines.execution.runner import Step, make_step
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
+from pipelines.results.finished import read_results
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store, open_store
 from pipelines.tasks.task import tasks
@@ -152,7 +153,7 @@ def test_a_comparison_sheet_is_drawn_once(finished: Finished) -> None:
     folder = finished.store / "results" / "smoke"
     drawn = sorted((finished.store / "sheets").iterdir())
     before = [path.stat().st_mtime_ns for path in drawn]
-    sheets = write_sheets(plan, store, folder)
+    sheets = write_sheets(read_results(plan, store), folder)
     assert {sheet.resolve() for sheet in sheets} == {path.resolve() for path in drawn}
     assert [path.stat().st_mtime_ns for path in drawn] == before
     height, width = cv2.imread(str(sheets[0])).shape[:2]

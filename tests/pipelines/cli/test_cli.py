@@ -395,4 +395,4 @@ def test_a_bug_keeps_its_traceback(
 ) -> None:
     flows.error = ValueError("a bug")
     with pytest.raises(ValueError, match="a bug"):
-        flows.run(["train-fusion", str(write_experiment()), *store])
+        flows.run(["compare", str(write_experiment()), *store])
