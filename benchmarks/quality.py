@@ -27,7 +27,9 @@ from scipy.signal import convolve2d
 
 from benchmarks.common import Row, interleaved, table
 from fusion.pairs import write_png
-from fusion.quality import METRICS, PAPER_METRICS, FusedPair, score, score_pairs
+from fusion.quality.reading import FusedPair, score_pairs
+from fusion.quality.scoring import score
+from fusion.quality.settings import METRICS, PAPER_METRICS
 
 Image = NDArray[np.float64]
 IMAGES, HEIGHT, WIDTH = 40, 480, 640

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fusion.errors import InputError
 from fusion.pairs import ImagePair, list_images
-from fusion.quality import Convention, FusedPair, score_pairs
+from fusion.quality.reading import FusedPair, score_pairs
+from fusion.quality.settings import Convention
 from fusion.torch_tools import resolve_device
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fusion.quality.triple import Convention, Triple
+from fusion.quality.settings import Convention
+from fusion.quality.triple import Triple
 
 
 def average_gradient(images: Triple, convention: Convention) -> Tensor:

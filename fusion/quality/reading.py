@@ -16,8 +16,8 @@ import torch
 
 from fusion.errors import InputError
 from fusion.pairs import Image, read_rgb
-from fusion.quality.scoring import METRICS, score, why_undefined
-from fusion.quality.triple import Convention
+from fusion.quality.scoring import score, why_undefined
+from fusion.quality.settings import METRICS, Convention
 
 
 class FusedPair(NamedTuple):

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from fusion.errors import InputError, did_you_mean
 from fusion.quality import gradients, statistics
+from fusion.quality.settings import METRICS, Convention
 from fusion.quality.ssim import structural_similarity
-from fusion.quality.triple import Convention, Triple
+from fusion.quality.triple import Triple
 from fusion.quality.undefined import undefined
 from fusion.quality.viff import visual_information_fidelity
+from fusion.torch_tools import limited_threads
 
 _FUNCTIONS: dict[str, Callable[[Triple, Convention], Tensor]] = {
     "SD": statistics.standard_deviation,
@@ -31,12 +33,6 @@ _FUNCTIONS: dict[str, Callable[[Triple, Convention], Tensor]] = {
     "PSNR": statistics.peak_signal_to_noise,
     "Qabf": gradients.edge_preservation,
 }
-
-METRICS = tuple(_FUNCTIONS)
-"""All metrics; every one but MSE is better when higher."""
-
-PAPER_METRICS = METRICS[:6]
-"""The columns of the LKC-FUNet paper's Tables 1 to 3."""
 
 _CUDA_PIXELS = 1 << 23
 """Pixels of each input scored at once on a GPU: a few GiB of intermediate images."""
@@ -116,12 +112,8 @@ def _for_each(do: Callable[[int], None], starts: range, device: torch.device) ->
         for start in starts:
             do(start)
         return
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(min(threads, len(starts))) as pool:
-            list(pool.map(torch.no_grad()(do), starts))
-    finally:
-        torch.set_num_threads(threads)
+    with limited_threads(1), ThreadPoolExecutor(min(threads, len(starts))) as pool:
+        list(pool.map(torch.no_grad()(do), starts))
 
 
 @lru_cache(maxsize=1)

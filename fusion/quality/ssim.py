@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from fusion.quality.triple import Convention, Triple
+from fusion.quality.settings import Convention
+from fusion.quality.triple import Triple
 from fusion.quality.windows import LocalMoments, gaussian_taps, local_moments
 
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2

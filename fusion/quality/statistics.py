@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from fusion.quality.triple import FUSED, INFRARED, VISIBLE, Convention, Triple
+from fusion.quality.settings import Convention
+from fusion.quality.triple import FUSED, INFRARED, VISIBLE, Triple
 
 
 def standard_deviation(images: Triple, convention: Convention) -> Tensor:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
-
-Convention = Literal["paper", "released"]
-"""The definitions behind the LKC-FUNet paper's Table 3, or those of its released evaluator."""
 
 FUSED, INFRARED, VISIBLE = 0, 1, 2
 """Rows of `Triple.means` and `Triple.scatter`."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from fusion.quality.settings import Convention
 from fusion.quality.statistics import mean_squared_error, scatter_of_difference
-from fusion.quality.triple import FUSED, INFRARED, VISIBLE, Convention, Triple
+from fusion.quality.triple import FUSED, INFRARED, VISIBLE, Triple
 from fusion.quality.viff import MIN_SIDE
 
 _NAMES = {FUSED: "fused", INFRARED: "infrared", VISIBLE: "visible"}

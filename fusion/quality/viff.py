@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fusion.quality.triple import Convention, Triple
+from fusion.quality.settings import Convention
+from fusion.quality.triple import Triple
 from fusion.quality.windows import LocalMoments, filtered, gaussian_taps, local_moments
 
 _WINDOWS = [gaussian_taps(size, size / 5) for size in (17, 9, 5, 3)]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -227,9 +227,9 @@ def score_folders(options: FolderOptions) -> int:
 
 def _metrics(given: list[str] | None) -> list[str]:
     """Return the wanted metrics in the order given, each once; all of them by default."""
-    from pipelines.tasks.scoring import Metric
+    from fusion.quality.settings import METRICS
 
-    known = list(get_args(Metric))
+    known: list[str] = list(METRICS)
     by_word = {name.casefold(): name for name in known}
     words = [word for text in given or known for word in text.split(",") if word]
     for word in words:

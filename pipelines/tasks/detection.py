@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import field_validator
 
 from detection.settings import DetectorSettings, Engine
 from pipelines.execution.job import Job, pictured
-from pipelines.specs.base import LocalPath
+from pipelines.specs.base import expand
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
 from pipelines.store.stage import Kind, Metrics, stage_of
@@ -43,7 +44,7 @@ class DetectionSpec(DetectorSettings, TaskSpec):
 
     labels_for: ClassVar[str | None] = "detection"
     engine: Engine = "faster"
-    initial_checkpoint: LocalPath | None = None
+    _expanded = field_validator("initial_checkpoint", mode="before")(expand)
 
 
 def chain(spec: DetectionSpec, seed: int, images: Images, known: Facts) -> Chain:

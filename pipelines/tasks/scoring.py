@@ -6,11 +6,12 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from fusion.quality.settings import ScoreSettings
 from pipelines.execution.job import Job
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.stage import Kind, Metrics, stage_of
@@ -22,28 +23,17 @@ TEST = Kind("score", 1, f"{__name__}:score", (SCORES,))
 MEAN_RANK = "mean rank"
 """The last column of the table: a method's mean place over the metrics, the lowest is best."""
 
-Metric = Literal[
-    "SD", "AG", "SF", "SCD", "VIFF", "SSIM", "EN", "MI", "MSE", "CC", "PSNR", "Qabf"
-]  # fmt: skip
-"""As `fusion.quality.METRICS` has them, which costs seconds to import."""
 
-
-class ScoringSpec(TaskSpec):
+class ScoringSpec(ScoreSettings, TaskSpec):
     """The quality metrics that each method's fused images get, on the test split if there is one.
 
     `by_part` asks for one table per part of the dataset in place of one for all.
     """
 
-    metrics: tuple[Metric, ...] = Field(
-        default=("SD", "AG", "SF", "SCD", "VIFF", "SSIM"), min_length=1
-    )
-    convention: Literal["paper", "released"] = "paper"
     by_part: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> ScoringSpec:
-        if len(set(self.metrics)) != len(self.metrics):
-            raise ValueError("metrics names one metric twice")
         if self.by_part and not self.dataset.parts:
             raise ValueError(f"by_part: the dataset {self.dataset.name} has no parts")
         return self
@@ -51,7 +41,7 @@ class ScoringSpec(TaskSpec):
 
 def chain(spec: ScoringSpec, seed: int, images: Images, known: Facts) -> Chain:
     """Return the one stage from fused images to quality metrics, which draw no lots."""
-    facts = {**hashed(spec), "code": known.module("fusion.quality")}
+    facts = {**hashed(spec), "code": known.module("fusion.quality.reading")}
     return Chain((stage_of(TEST, facts, images.stages, local_of(images.dataset)),))
 
 

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import field_validator
 
 from pipelines.execution.job import Job, pictured
-from pipelines.specs.base import LocalPath
+from pipelines.specs.base import expand
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
 from pipelines.store.stage import Kind, Metrics, stage_of
@@ -30,7 +31,7 @@ class SegmentationSpec(SegmenterSettings, TaskSpec):
     """The segmenter that is retrained on each method's images, and its budget."""
 
     labels_for: ClassVar[str | None] = "segmentation"
-    encoder_checkpoint: LocalPath | None = None
+    _expanded = field_validator("encoder_checkpoint", mode="before")(expand)
 
 
 def chain(spec: SegmentationSpec, seed: int, images: Images, known: Facts) -> Chain:

@@ -16,16 +16,9 @@ from scipy.signal import convolve2d
 from torch import Tensor
 
 from fusion.errors import InputError
-from fusion.quality import (
-    METRICS,
-    PAPER_METRICS,
-    FusedPair,
-    read_for_metrics,
-    score,
-    score_pairs,
-    why_undefined,
-)
-from fusion.quality.scoring import value_of
+from fusion.quality.reading import FusedPair, read_for_metrics, score_pairs
+from fusion.quality.scoring import score, value_of, why_undefined
+from fusion.quality.settings import METRICS, PAPER_METRICS
 from fusion.quality.ssim import ssim_maps
 from fusion.quality.triple import Triple
 

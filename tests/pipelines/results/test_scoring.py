@@ -18,10 +18,12 @@ import torch
 from readings import tables_of
 from stand_ins import no_report
 
-from fusion import quality
 from fusion.errors import InputError
 from fusion.pairs import list_pairs, write_png
 from fusion.quality.folders import fused_images, score_images, summary
+from fusion.quality.reading import read_for_metrics
+from fusion.quality.scoring import score as quality_of
+from fusion.quality.settings import METRICS, PAPER_METRICS, Convention
 from pipelines.cli.app import main
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.devices import Slot
@@ -33,7 +35,7 @@ from pipelines.results.statistics.bootstrap import RESAMPLES, intervals, resampl
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store
-from pipelines.tasks.scoring import Metric, ScoringSpec, read_scores
+from pipelines.tasks.scoring import ScoringSpec, read_scores
 from pipelines.tasks.task import task_of
 from pipelines.views.pictures import gather_pictures, write_sheets
 from pipelines.views.ranks import rank_chart, write_ranks
@@ -67,27 +69,26 @@ def folders(tmp_path: Path) -> SimpleNamespace:
 def scored(folders: Any, *metrics: str) -> Any:
     pairs = list_pairs(folders.infrared, folders.visible)
     fused = fused_images(folders.fused, pairs)
-    return score_images(pairs, fused, metrics or quality.METRICS, "paper")
+    return score_images(pairs, fused, metrics or METRICS, "paper")
 
 
-def test_the_spec_knows_the_metrics_and_the_papers_ones() -> None:
-    assert get_args(Metric) == quality.METRICS
-    assert ScoringSpec.model_fields["metrics"].default == quality.PAPER_METRICS
-    assert get_args(ScoringSpec.model_fields["convention"].annotation) == get_args(
-        quality.Convention
-    )
+def test_a_section_takes_all_metrics_and_by_default_the_papers_ones() -> None:
+    fields = ScoringSpec.model_fields
+    assert get_args(get_args(fields["metrics"].annotation)[0]) == METRICS
+    assert fields["metrics"].default == PAPER_METRICS == METRICS[:6]
+    assert get_args(fields["convention"].annotation) == get_args(Convention)
 
 
 @pytest.mark.parametrize("convention", ["paper", "released"])
 def test_every_image_gets_the_metrics_own_values_whatever_its_size(
-    folders: Any, convention: quality.Convention
+    folders: Any, convention: Convention
 ) -> None:
     pairs = list_pairs(folders.infrared, folders.visible)
     done: list[tuple[int, int]] = []
     found = score_images(
         pairs,
         fused_images(folders.fused, pairs),
-        quality.METRICS,
+        METRICS,
         convention,
         on_progress=lambda *step: done.append(step),
     )
@@ -95,8 +96,8 @@ def test_every_image_gets_the_metrics_own_values_whatever_its_size(
     assert done[-1] == (5, 5)
     for row, pair in zip(found.values, pairs, strict=True):
         paths = (folders.fused / f"{pair.name}.png", pair.infrared, pair.visible)
-        images = [torch.from_numpy(quality.read_for_metrics(path))[None] for path in paths]
-        alone = quality.score(images[0], images[1], images[2], quality.METRICS, convention)
+        images = [torch.from_numpy(read_for_metrics(path))[None] for path in paths]
+        alone = quality_of(images[0], images[1], images[2], METRICS, convention)
         assert row == pytest.approx([float(v) for v in alone.values()], rel=1e-12)
 
 
@@ -112,14 +113,12 @@ def test_more_images_than_a_batch_keep_their_order(tmp_path: Path) -> None:
         SimpleNamespace(**{f: tmp_path / f for f in ("infrared", "visible", "fused")}), "SD"
     )
     assert found.names == tuple(names)
-    expected = [
-        quality.read_for_metrics(tmp_path / "fused" / f"{name}.png").std() for name in names
-    ]
+    expected = [read_for_metrics(tmp_path / "fused" / f"{name}.png").std() for name in names]
     assert found.values[:, 0] == pytest.approx(expected)
 
 
 def test_undefined_values_are_left_out_with_count_and_reason(folders: Any) -> None:
-    write_png(folders.fused / "b.png", quality.read_for_metrics(folders.visible / "b.png"))
+    write_png(folders.fused / "b.png", read_for_metrics(folders.visible / "b.png"))
     found = scored(folders, "SD", "SCD")
     entry = summary(found)["SCD"]
     assert entry["n"] == 4
@@ -172,15 +171,15 @@ def run(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]
 def test_three_folders_are_scored(
     folders: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_png(folders.fused / "b.png", quality.read_for_metrics(folders.visible / "b.png"))
+    write_png(folders.fused / "b.png", read_for_metrics(folders.visible / "b.png"))
     outputs = ["--json", tmp_path / "s.json", "--per-image", tmp_path / "scores.csv"]
     code, out, _ = run(*folders.words, *outputs, capsys=capsys)
     assert code == 0
     data = json.loads((tmp_path / "s.json").read_text())
     assert (data["convention"], data["images"]) == ("paper", 5)
-    assert tuple(data["metrics"]) == quality.METRICS
+    assert tuple(data["metrics"]) == METRICS
     names, metrics, values = read_scores(tmp_path)
-    assert (names, metrics) == (tuple("abcde"), quality.METRICS)
+    assert (names, metrics) == (tuple("abcde"), METRICS)
     sd = data["metrics"]["SD"]
     assert sd["mean"] == pytest.approx(values[:, 0].mean())
     assert sd["ci95"] == pytest.approx(list(intervals(values)[0] or ()))

@@ -16,18 +16,13 @@ from pipelines.planning.planner import make_plan
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.method import FusionTrainingSpec
 from pipelines.store.store import Store
-from pipelines.tasks.detection import DetectionSpec
 from pipelines.tasks.facts import NOT_HASHED
-from pipelines.tasks.scoring import ScoringSpec
-from pipelines.tasks.segmentation import SegmentationSpec
-from pipelines.tasks.task import task_of
+from pipelines.tasks.task import sections, task_of
 
 Write = Callable[..., Path]
 SETTINGS: dict[str, type[BaseModel]] = {
     "methods.0.train": FusionTrainingSpec,
-    "detection": DetectionSpec,
-    "segmentation": SegmentationSpec,
-    "scoring": ScoringSpec,
+    **sections(),
 }
 """All models of settings, by their place in an experiment."""
 
