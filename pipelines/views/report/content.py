@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from statistics import fmean
 from typing import TypeVar
 
@@ -15,17 +16,20 @@ from pipelines.results.agreement import Agreement
 from pipelines.results.evidence import Evidence
 from pipelines.results.finished import FinishedCell, Results
 from pipelines.results.robustness import curves, robustness_tables
+from pipelines.results.values import Line
 from pipelines.specs.dataset import DatasetSpec
+from pipelines.store.stage import Manifest
 from pipelines.tasks.detection import Detected
 from pipelines.tasks.segmentation import Segmented
 from pipelines.tasks.task import Kept, task_of
 from pipelines.views.report import detections, masks
 from pipelines.views.report.examples import Images, detection_strips, segmentation_strips
-from pipelines.views.report.losses import training_curves
 from pipelines.views.report.model import Report, Robustness, Speed, TaskReport
 from pipelines.views.report.origins import records
 
 T = TypeVar("T")
+Shown = TypeVar("Shown")
+Read = Callable[[FinishedCell], Kept | None]
 
 
 def collect(
@@ -40,16 +44,21 @@ def collect(
     """
     plan = results.plan
     days = sorted(one.result.manifest.started[:10] for one in results.cells)
-    collector = Collector(results, progress)
+    done = count(1)
+
+    def read(one: FinishedCell) -> Kept | None:
+        progress(next(done), len(results.cells), one.cell.title)
+        return one.kept
+
     return Report(
         name=plan.experiment.name,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         days=" to ".join(dict.fromkeys((days[0], days[-1]))) if days else "",
         methods=tuple((method.row, method.name) for method in plan.experiment.methods),
         seeds=plan.experiment.seeds,
-        tasks=tuple(collector.task(one) for one in evidence),
+        tasks=tuple(_task(one, results, read) for one in evidence),
         agreements=tuple(agreements),
-        losses=training_curves(results),
+        losses=_losses(results),
         robustness=_robustness(results),
         cells=records(results),
         blocked=plan.blocked,
@@ -69,111 +78,96 @@ def _robustness(results: Results) -> tuple[Robustness, ...]:
     )
 
 
-class Collector:
-    """Reads what the finished cells of a plan left, and says how far it is."""
+def _task(evidence: Evidence, results: Results, read: Read) -> TaskReport:
+    """Return one table's part of the report; what is drawn follows from what its tests kept."""
+    cells = [one for one in results.cells if one.cell.task is evidence.task]
+    if not cells:
+        return TaskReport(evidence, 0)
+    data = open_dataset(DatasetSpec(**cells[0].cell.result.local["dataset"]))
+    part = evidence.table.name.removeprefix(evidence.task.name).removeprefix("-")
+    images = sum(not part or data.part_of(name) == part for name in data.test)
+    lost = tuple(one.cell.title for one in cells if read(one) is None and one.cell.task.read)
+    report = TaskReport(evidence, images, lost=lost, speeds=_speeds(cells))
+    fused = _fused(cells, results)
+    if detected := _by_method(cells, Detected, detections.shown):
+        return _detection(report, detected, data, fused)
+    if segmented := _by_method(cells, Segmented, masks.Masks):
+        return _segmentation(report, segmented, data, fused)
+    return report
 
-    def __init__(self, results: Results, progress: Progress) -> None:
-        self._results = results
-        self._progress = progress
-        self._done = 0
 
-    def task(self, evidence: Evidence) -> TaskReport:
-        """Return one table's part of the report; what is drawn follows from what a test kept."""
-        cells = [one for one in self._results.cells if one.cell.task is evidence.task]
-        if not cells:
-            return TaskReport(evidence, 0)
-        data = open_dataset(DatasetSpec(**cells[0].cell.result.local["dataset"]))
-        part = evidence.table.name.removeprefix(evidence.task.name).removeprefix("-")
-        images = sum(not part or data.part_of(name) == part for name in data.test)
-        kept = self._by_method(cells)
-        report = TaskReport(evidence, images, lost=self._lost(cells), speeds=self._speeds(cells))
-        detected = {row: _only(found, Detected) for row, found in kept.items()}
-        segmented = {row: _only(found, Segmented) for row, found in kept.items()}
-        if any(detected.values()):
-            return self._detection(report, cells, detected, data)
-        if any(segmented.values()):
-            return self._segmentation(report, cells, segmented, data)
-        return report
+def _by_method(
+    cells: Sequence[FinishedCell], kind: type[T], shown: Callable[[int, T], Shown]
+) -> dict[str, list[Shown]]:
+    """Return by row what is shown of a method's seeds, as far as they can be read."""
+    found: dict[str, list[Shown]] = {}
+    for one in cells:
+        if isinstance(one.kept, kind):
+            found.setdefault(one.cell.method.row, []).append(shown(one.cell.seed, one.kept))
+    return found
 
-    def _detection(
-        self,
-        report: TaskReport,
-        cells: Sequence[FinishedCell],
-        kept: Mapping[str, Sequence[tuple[int, Detected]]],
-        data: Dataset,
-    ) -> TaskReport:
-        shown = {
-            row: [detections.shown(seed, one) for seed, one in seeds]
-            for row, seeds in kept.items()
-            if seeds
-        }
-        strips, notes = detection_strips(shown, data, self._images(cells))
-        curves = detections.mean_curves(shown, data.spec.classes)
-        return replace(report, curves=curves, strips=strips, strip_notes=notes)
 
-    def _segmentation(
-        self,
-        report: TaskReport,
-        cells: Sequence[FinishedCell],
-        kept: Mapping[str, Sequence[tuple[int, Segmented]]],
-        data: Dataset,
-    ) -> TaskReport:
-        shown = {
-            row: [masks.Masks(seed, one) for seed, one in seeds]
-            for row, seeds in kept.items()
-            if seeds
-        }
-        strips, notes = segmentation_strips(shown, data, self._images(cells))
-        return replace(
-            report,
-            confusions=masks.summed(shown),
-            classes=data.spec.classes,
-            strips=strips,
-            strip_notes=notes,
-            legend=masks.class_colours(data.spec.classes),
+def _fused(cells: Sequence[FinishedCell], results: Results) -> Images:
+    """Return where a method's fused images lie, by row and seed."""
+    stages = {
+        (one.cell.method.row, one.cell.seed): one.cell.result.inputs["fused"] for one in cells
+    }
+    return {key: results.store.directory(stage) / "images" for key, stage in stages.items()}
+
+
+def _detection(
+    report: TaskReport, cells: dict[str, list[detections.Shown]], data: Dataset, fused: Images
+) -> TaskReport:
+    strips, notes = detection_strips(cells, data, fused)
+    curves = detections.mean_curves(cells, data.spec.classes)
+    return replace(report, curves=curves, strips=strips, strip_notes=notes)
+
+
+def _segmentation(
+    report: TaskReport, cells: dict[str, list[masks.Masks]], data: Dataset, fused: Images
+) -> TaskReport:
+    strips, notes = segmentation_strips(cells, data, fused)
+    return replace(
+        report,
+        confusions=masks.summed(cells),
+        classes=data.spec.classes,
+        strips=strips,
+        strip_notes=notes,
+        legend=masks.class_colours(data.spec.classes),
+    )
+
+
+def _speeds(cells: Sequence[FinishedCell]) -> tuple[Speed, ...]:
+    """Return each method's mean over its fusing stages, those that are still there."""
+    stages: dict[str, dict[str, Manifest]] = {}
+    for one in cells:
+        if one.fused is not None and one.fused.manifest.metrics.get("images"):
+            stages.setdefault(one.cell.method.row, {})[one.fused.stage.key] = one.fused.manifest
+    return tuple(
+        Speed(
+            row,
+            fmean(m.seconds / m.metrics["images"] for m in of.values()),
+            "; ".join(sorted({f"{m.device} ({m.processor})" for m in of.values()})),
         )
-
-    def _by_method(self, cells: Iterable[FinishedCell]) -> dict[str, list[tuple[int, Kept]]]:
-        """Return what can be read of each method's cells, with their seeds."""
-        found: dict[str, list[tuple[int, Kept]]] = {}
-        for one in cells:
-            if one.kept is not None:
-                found.setdefault(one.cell.method.row, []).append((one.cell.seed, one.kept))
-            self._done += 1
-            self._progress(self._done, len(self._results.cells), one.cell.title)
-        return found
-
-    def _lost(self, cells: Iterable[FinishedCell]) -> tuple[str, ...]:
-        """Return the cells of which somebody has removed or damaged the files."""
-        return tuple(o.cell.title for o in cells if o.cell.task.read and o.kept is None)
-
-    def _images(self, cells: Sequence[FinishedCell]) -> Images:
-        """Return where a method's fused images lie, by row and seed."""
-        store = self._results.store
-        return {
-            (one.cell.method.row, one.cell.seed): store.directory(one.cell.result.inputs["fused"])
-            / "images"
-            for one in cells
-        }
-
-    def _speeds(self, cells: Sequence[FinishedCell]) -> tuple[Speed, ...]:
-        """Return each method's mean over its fusing stages, those that are still there."""
-        found: dict[str, dict[str, tuple[float, str]]] = {}
-        for one in cells:
-            if one.fused is not None and one.fused.manifest.metrics.get("images"):
-                manifest = one.fused.manifest
-                seconds = manifest.seconds / manifest.metrics["images"]
-                on = f"{manifest.device} ({manifest.processor})"
-                found.setdefault(one.cell.method.row, {})[one.fused.stage.key] = (seconds, on)
-        return tuple(
-            Speed(
-                row,
-                fmean(s for s, _ in of.values()),
-                "; ".join(sorted({d for _, d in of.values()})),
-            )
-            for row, of in found.items()
-        )
+        for row, of in stages.items()
+    )
 
 
-def _only(found: Iterable[tuple[int, Kept]], kind: type[T]) -> list[tuple[int, T]]:
-    return [(seed, kept) for seed, kept in found if isinstance(kept, kind)]
+def _losses(results: Results) -> dict[str, tuple[Line, ...]]:
+    """Return by what was trained one curve for each finished training, in the plan's order.
+
+    The loss on validation images is drawn, too, where there are some to validate on.
+    """
+    found: dict[str, list[Line]] = {}
+    for cell, training in results.trainings:
+        history, rows = training.history, training.epochs
+        if history is None or not rows:
+            continue
+        method, epochs = cell.method.row, tuple(row["epoch"] for row in rows)
+        lines = found.setdefault(history.title, [])
+        lines.append(Line(method, epochs, tuple(map(history.loss, rows))))
+        if history.validation is not None:
+            losses = tuple(map(history.validation, rows))
+            if any(loss > 0 for loss in losses):
+                lines.append(Line(method, epochs, losses, "val"))
+    return {title: tuple(lines) for title, lines in found.items()}
