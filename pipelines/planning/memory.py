@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fusion.errors import InputError
+from fusion.files import write_atomically
 from fusion.perturb import Perturbation
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
@@ -48,9 +49,7 @@ def remember(plan: Plan, store: Store) -> Path:
         before = _read(path) if path.is_file() else {"cells": [], "stages": {}}
         told = _told(plan, before)
         if told != before:
-            partial = path.with_suffix(".part")
-            partial.write_text(json.dumps(told, indent=1), encoding="utf-8")
-            partial.replace(path)
+            write_atomically(path, json.dumps(told, indent=1))
     return path
 
 

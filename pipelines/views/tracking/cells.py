@@ -20,7 +20,7 @@ from pipelines.store.store import Store
 from pipelines.tasks.fusion import FUSE, TRAIN
 from pipelines.tasks.scoring import SCORES
 from pipelines.views.stage_charts import stage_charts
-from pipelines.views.tracking.metrics import curve, metric_name, thinned
+from pipelines.views.tracking.metrics import VALUE_LENGTH, curve, metric_name, thinned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipelines.views.charts.theme import Chart
 
 FILES = ("samples.png", "samples", SCORES, "manifest.json")
-VALUE_LENGTH, BATCH = 500, 1000
+BATCH = 1000
 """What MLflow takes in a parameter, and at once."""
 
 

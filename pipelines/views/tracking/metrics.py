@@ -8,6 +8,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 CLOCKS = ("epoch", "seconds", "time")
+VALUE_LENGTH = 500
+"""The most characters of a parameter that MLflow takes."""
 POINTS = 500
 """The most points of a curve; of longer ones every second, third, ... epoch is shown."""
 

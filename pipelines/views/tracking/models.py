@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.results.finished import FinishedStage
+from pipelines.views.tracking.metrics import VALUE_LENGTH
 from pipelines.views.tracking.server import Experiment
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 WEIGHTS, MODEL = "fuse_then.weights", "fuse_then.model"
 """Tags of a version: the digest of its weights, and the model that it is of."""
-VALUE_LENGTH = 500
-"""What MLflow takes in a parameter of a model."""
 LOADER = "pipelines.views.tracking.pyfunc"
 CONFIG = {"device": "cpu"}
 """What ``load_model(..., model_config=...)`` may change."""
