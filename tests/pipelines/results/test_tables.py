@@ -16,9 +16,9 @@ from stages import by_hand, facts
 from fusion.errors import InputError
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
-from pipelines.results import tables
+from pipelines.results import paper as paper_tables
+from pipelines.results.paper import read_paper_table
 from pipelines.results.statistics.bootstrap import intervals
-from pipelines.results.tables import read_paper_table
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
@@ -137,14 +137,14 @@ def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "configs" / "paper"
     folder.mkdir(parents=True)
     (folder / "table4.csv").write_text("# note\nmethod,People,Car,mAP50\nvisible,40.0,,65.5\n")
-    monkeypatch.setattr(tables.resources, "files", lambda package: folder.parent)
+    monkeypatch.setattr(paper_tables.resources, "files", lambda package: folder.parent)
 
 
 def test_the_papers_row_and_the_difference_stand_beneath_ours(
     table: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(
-        tables, "read_paper_table", lambda *_: {"visible": {"People": 40.0, "Car": None}}
+        paper_tables, "read_paper_table", lambda *_: {"visible": {"People": 40.0, "Car": None}}
     )
     made = table({"visible": [0.5], "infrared": [0.4]}, paper={"detection": "table4"})
     assert [(r.label.strip(), r.kind) for r in made.rows] == [
@@ -166,7 +166,7 @@ def test_the_papers_row_and_the_difference_stand_beneath_ours(
 def test_the_difference_of_an_unfinished_row_is_unfinished(
     table: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "read_paper_table", lambda *_: {"visible": {"People": 40.0}})
+    monkeypatch.setattr(paper_tables, "read_paper_table", lambda *_: {"visible": {"People": 40.0}})
     made = table({"visible": [None]}, paper={"detection": "table4"})
     line = next(x for x in render(made, "text").splitlines() if x.startswith("  difference"))
     assert set(line.split()[1:]) == {"..."}
@@ -179,7 +179,7 @@ def test_printed_tables_are_read_with_gaps(paper: None) -> None:
 
 
 def test_a_printed_table_in_parts_gives_the_rows_of_one(paper: None) -> None:
-    path = Path(str(tables.resources.files("configs"))) / "paper" / "table4.csv"
+    path = Path(str(paper_tables.resources.files("configs"))) / "paper" / "table4.csv"
     path.write_text("method,part,SD\nlkc_funet,CT,94.0\nlkc_funet,PET,78.3\n")
     assert read_paper_table("table4", "PET") == {"lkc_funet": {"SD": 78.3}}
     assert read_paper_table("table4") == {}
@@ -189,7 +189,7 @@ def test_a_printed_table_in_parts_gives_the_rows_of_one(paper: None) -> None:
 def test_shipped_tables_of_the_paper_have_our_columns(number: int) -> None:
     name, task = f"table{number}", {4: "detection", 5: "segmentation"}.get(number, "scoring")
     spec = load_shipped(name).sections[task]
-    folder = Path(tables.__file__).parents[2] / "configs" / "paper"
+    folder = Path(paper_tables.__file__).parents[2] / "configs" / "paper"
     columns = (folder / f"{name}.csv").read_text().splitlines()[0].split(",")[1:]
     if task == "scoring":
         assert set(columns) - {"part"} == set(spec.metrics)
@@ -231,7 +231,7 @@ def test_a_drawn_split_is_told_with_its_seed_and_ratios(tmp_path: Path) -> None:
         [0],
         **{"detection.dataset": {**data, "split": {"ratios": [7, 1, 2], "seed": 5}}},
     )
-    told = tables.deviations(spec, task_of("detection"))
+    told = paper_tables.deviations(spec, task_of("detection"))
     assert any("mine has no published split: ours is drawn by seed 5, 7:1:2" in t for t in told)
 
 
@@ -406,7 +406,7 @@ def test_the_papers_scores_stand_beneath_the_row_of_that_label_or_name(
     scored: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = {"average": {"SD": 21.5, "SCD": None}}
-    monkeypatch.setattr(tables, "read_paper_table", lambda *_: printed)
+    monkeypatch.setattr(paper_tables, "read_paper_table", lambda *_: printed)
     made = scored(SCORED, paper={"scoring": "table3"})
     assert [r.label.strip() for r in made.rows][:3] == ["average", "paper", "difference"]
     assert made.rows[2].values[0] == Value(-1.5, None, 1)
