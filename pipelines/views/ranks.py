@@ -21,10 +21,12 @@ def rank_chart(table: Table) -> Chart | None:
     None unless the table is of scores and at least two methods are finished. Shared places count
     as the better one.
     """
+    ranks = _by_mean_rank(table)
+    if len(ranks) < 2:
+        return None
     from pipelines.views.charts.matrices import rank_bars
 
-    ranks = _by_mean_rank(table)
-    return rank_bars(ranks, table.title) if len(ranks) > 1 else None
+    return rank_bars(ranks, table.title)
 
 
 def write_ranks(table: Table, folder: Path) -> list[Path]:
