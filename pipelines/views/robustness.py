@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 def robustness_charts(results: Results) -> Iterator[tuple[str, Chart]]:
     """Yield name and chart of every task that was disturbed."""
+    found, experiment = curves(results), results.plan.experiment
+    if not found:
+        return
     from pipelines.views.charts.robustness import picture
     from pipelines.views.charts.theme import looks
 
-    found, experiment = curves(results), results.plan.experiment
     given = looks([(method.row, method.name) for method in experiment.methods])
     for task in results.plan.tasks:
         mine = [curve for curve in found if curve.task == task.name]
@@ -30,10 +32,10 @@ def robustness_charts(results: Results) -> Iterator[tuple[str, Chart]]:
 
 def write_robustness(results: Results, folder: Path) -> list[Path]:
     """Write a picture, a Markdown table and a CSV per task into `folder`, if there are curves."""
-    from pipelines.views.charts.theme import png
-
     written = []
     for name, chart in robustness_charts(results):
+        from pipelines.views.charts.theme import png
+
         written.append(folder / f"{name}.png")
         written[-1].write_bytes(png(chart))
     for table in robustness_tables(results):
