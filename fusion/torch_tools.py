@@ -13,9 +13,16 @@ import torch
 from fusion.errors import InputError
 from fusion.files import write_atomically
 
+REHEARSAL = "rehearse:"
+
 
 def resolve_device(name: str) -> torch.device:
-    """Return the torch device `name`; InputError when it is unknown or not on this machine."""
+    """Return the torch device `name`; InputError when it is unknown or not on this machine.
+
+    A rehearsal ("rehearse:N") computes on the processor.
+    """
+    if name.startswith(REHEARSAL):
+        return torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -27,6 +34,11 @@ def resolve_device(name: str) -> torch.device:
     if (device.index or 0) >= count or missing:
         raise InputError(f'The device "{name}" is not on this machine; use "cpu".')
     return device
+
+
+def accelerated(name: str) -> bool:
+    """Whether a device is used as an accelerator is: one, or the rehearsal of one."""
+    return name.startswith(("cuda", REHEARSAL))
 
 
 @contextmanager

@@ -115,7 +115,7 @@ class WorkOptions(ExperimentOptions):
         Parameter(
             metavar="NAME,NAME",
             help="One training at a time on each: cpu, or cuda:0,cuda:1 (default: every GPU that "
-            "is there, else cpu).",
+            "is there, else cpu); rehearse:2 walks the way of two GPUs on the processor.",
         ),
     ] = None
     jobs: Annotated[

@@ -8,11 +8,14 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from fusion.errors import InputError
+from pipelines.execution import devices
 from pipelines.execution.devices import Slot, lease, slots
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -27,7 +30,7 @@ def _own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_accelerators(cores: int) -> Callable[..., list[Slot]]:
-    return partial(slots, cores=lambda: cores, accelerators=list)
+    return partial(slots, cores=lambda: cores, accelerators=lambda named: {})
 
 
 def test_trainings_share_the_processor() -> None:
@@ -38,9 +41,10 @@ def test_trainings_share_the_processor() -> None:
 
 
 def test_accelerators_are_one_slot_each() -> None:
-    made = partial(slots, cores=lambda: 16, accelerators=lambda: ["cuda:0", "cuda:1"])
-    assert made() == [Slot("cuda:0", "cuda-0", 8), Slot("cuda:1", "cuda-1", 8)]
-    assert made("cuda:1") == [Slot("cuda:1", "cuda-1", 16)]
+    cards = {"cuda:0": "b7", "cuda:1": "a3"}
+    made = partial(slots, cores=lambda: 16, accelerators=lambda named: cards)
+    assert made() == [Slot("cuda:0", "card-b7", 8), Slot("cuda:1", "card-a3", 8)]
+    assert made("cuda:1") == [Slot("cuda:1", "card-a3", 16)]
     assert made("cpu", 1) == [Slot("cpu", "cpu-0", 16)]
     with pytest.raises(InputError, match=r'no device "cuda:7" .*has cuda:0, cuda:1\); choose'):
         made("cuda:0, cuda:7")
@@ -49,6 +53,37 @@ def test_accelerators_are_one_slot_each() -> None:
 def test_devices_that_are_not_there_are_told() -> None:
     with pytest.raises(InputError, match=r'no device "cuda:0" .*none: only cpu'):
         without_accelerators(4)("cuda:0")
+
+
+def test_a_card_is_one_lease_whatever_its_number_is() -> None:
+    alone = partial(slots, cores=lambda: 2, accelerators=lambda named: {"cuda:0": "a3"})
+    both = partial(slots, cores=lambda: 2, accelerators=lambda named: {"cuda:0": "b7", **second})
+    second = {"cuda:1": "a3"}
+    with lease(alone(), POLL), lease(both(), POLL) as other:  # as under CUDA_VISIBLE_DEVICES=1
+        assert other.device == "cuda:0"
+
+
+def test_a_device_that_is_named_is_asked_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(uuid="a3")
+    monkeypatch.setattr(devices, "DRIVERS", ())
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: card)
+    assert slots("cuda:0", cores=lambda: 1) == [Slot("cuda:0", "card-a3", 1)]
+    assert slots(cores=lambda: 1) == [Slot("cpu", "cpu-0", 1)]
+
+
+def test_rehearsals_are_leased_as_accelerators_are() -> None:
+    made = without_accelerators(4)
+    two = [Slot("rehearse:0", "rehearse-0", 2), Slot("rehearse:1", "rehearse-1", 2)]
+    assert made("rehearse:2") == two
+    with lease(two, POLL) as first, lease(two, POLL) as second:
+        assert (first, second) == tuple(two)
+
+
+@pytest.mark.parametrize("devices", ["rehearse:0", "rehearse:x", "cpu,rehearse:1", "rehearse:"])
+def test_rehearsals_are_a_number(devices: str) -> None:
+    with pytest.raises(InputError, match=r'no number of rehearsals; give "rehearse:2"'):
+        without_accelerators(4)(devices)
 
 
 @pytest.mark.parametrize("jobs", [0, -1])
