@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from fusion.settings import Settings
+from fusion.checkpointing import Checkpointed
 
 Model = Literal["yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x"]
 MODELS: tuple[Model, ...] = get_args(Model)
@@ -17,7 +17,7 @@ Engine = Literal["faster", "pycocotools"]
 """What computes AP: the fast one, or the reference."""
 
 
-class DetectorSettings(Settings):
+class DetectorSettings(Checkpointed):
     """How a detector is trained; what is not named here is ultralytics' default.
 
     Learning rates fall linearly to `learning_rate` x `final_learning_rate`. Gradients are

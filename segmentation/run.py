@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from fusion.checkpointing import Interval
 from fusion.errors import InputError
 from fusion.torch_tools import write_checkpoint
 from segmentation.iou import confusion_matrix, scores
@@ -72,12 +73,13 @@ class TrainingRun:
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] | None = None
         self.seconds = 0.0
+        self.interval = Interval(settings.checkpoint_minutes)
         self.identity = _identity(data, classes, settings, seed)
         if state.exists():
             self._resume(state)
 
     def epoch(self) -> Epoch:
-        """Train one epoch, validate if asked to, and write the state."""
+        """Train one epoch, validate if asked to, and write the state if it is time."""
         start, number, s = time.perf_counter(), len(self.history), self.settings
         # Each epoch has its own seed, so that a resumed run needs no generator's state.
         torch.manual_seed(mixed_seed(self.seed, number))
@@ -98,7 +100,8 @@ class TrainingRun:
         self._keep_best(row)
         self.history.append(row)
         self.seconds += time.perf_counter() - start
-        self._save()
+        if self.interval.is_over() or row.epoch == s.epochs:
+            self._save()
         return row
 
     def _step(self, images: Tensor, ids: Tensor, rate: float) -> Tensor:
@@ -165,7 +168,7 @@ def _identity(
     data: Mapping[str, Samples], classes: tuple[str, ...], settings: SegmenterSettings, seed: int
 ) -> str:
     """Return a digest of all that decides the outcome, to tell one run's state from another's."""
-    plain = settings.model_dump(mode="json")
+    plain = settings.model_dump(mode="json", exclude={"checkpoint_minutes"})
     if settings.encoder_checkpoint is not None:
         # What the checkpoint holds matters, not where it lies.
         plain["encoder_checkpoint"] = hashlib.sha256(

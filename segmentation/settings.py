@@ -7,13 +7,13 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from fusion.settings import Settings
+from fusion.checkpointing import Checkpointed
 
 Architecture = Literal["DeepLabV3", "DeepLabV3Plus"]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 
-class SegmenterSettings(Settings):
+class SegmenterSettings(Checkpointed):
     """How a segmenter is trained: SGD on cross-entropy over all classes, background included.
 
     `height` and `width` are the size of training and prediction; other images are resized. A

@@ -42,10 +42,11 @@ def train(
 ) -> SegmenterResult:
     """Train on the split "train" and write ``out/weights.pt`` and ``out/history.csv``.
 
-    `images` and `masks` are files by name, `splits` lists of such names. Every epoch ends with
-    ``out/state.pt``; a later call with the same arguments continues there and, on the CPU, ends
-    bitwise equal to an uninterrupted run. `on_epoch` is called once the state is safe.
-    Raises InputError for bad data, another run's state in `out`, or a diverging loss.
+    `images` and `masks` are files by name, `splits` lists of such names. Every
+    `checkpoint_minutes`, and at the end, an epoch leaves ``out/state.pt``; a later call with the
+    same arguments continues there and, on the CPU, ends bitwise equal to an uninterrupted run.
+    `on_epoch` is called once a state is safe. Raises InputError for bad data, another run's
+    state in `out`, or a diverging loss.
     """
     where = resolve_device(device)
     wanted = ("train", "val") if settings.select == "best" else ("train",)

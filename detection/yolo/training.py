@@ -22,7 +22,7 @@ from fusion.torch_tools import resolve_device
 EpochHook = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with its number (from 1), the number of epochs, and the metrics."""
 
-OURS = {"model", "initial_checkpoint", "select", "precision"}
+OURS = {"model", "initial_checkpoint", "select", "precision", "checkpoint_minutes"}
 """Settings that ultralytics does not know, or that we act upon ourselves."""
 THEIR_NAMES = {
     "image_size": "imgsz",

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusion.checkpointing import Interval
 from fusion.errors import InputError
 from fusion.method import FusionMethod
 from fusion.torch_tools import load_checkpoint, write_checkpoint
@@ -50,7 +51,7 @@ class TrainingRun:
         self, data: PairMemory, val: PairMemory, on_epoch: Callable[[Row], None] | None
     ) -> None:
         """Run the epochs that are left, saving the state as often as the settings say."""
-        last = self.settings.epochs
+        last, interval = self.settings.epochs, Interval(self.settings.checkpoint_minutes)
         for epoch in range(len(self.history) + 1, last + 1):
             start = time.perf_counter()
             row: Row = {"epoch": epoch, **self._train_epoch(epoch, data)}
@@ -58,7 +59,7 @@ class TrainingRun:
                 row["val_total"] = self._validate(val)
             row["seconds"] = time.perf_counter() - start
             self.history.append(row)
-            if epoch % self.settings.checkpoint_every == 0 or epoch == last:
+            if interval.is_over() or epoch == last:
                 self.save()
             if on_epoch:
                 on_epoch(row)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from fusion.settings import Settings
+from fusion.checkpointing import Checkpointed
 
 
-class TrainSettings(Settings):
+class TrainSettings(Checkpointed):
     """How to train; the defaults are LKC-FUNet's (arXiv 2411.10036), except the epochs.
 
     An epoch is one pass over the training pairs. `crops_per_image` random crops of every pair
     (`crop` pixels square) make an epoch; the paper's protocol is 1, but a small data set needs
-    more to fill a batch. `validate_every` and `checkpoint_every` count epochs. Raises
-    pydantic's ValidationError, naming key and value, for a value of another type or out of range.
+    more to fill a batch. `validate_every` counts epochs. Raises pydantic's ValidationError,
+    naming key and value, for a value of another type or out of range.
     """
 
     model_config = ConfigDict(strict=True)
@@ -25,4 +25,3 @@ class TrainSettings(Settings):
     learning_rate: float = Field(default=1e-4, gt=0)
     mixed_precision: bool = False
     validate_every: int = Field(default=1, ge=1)
-    checkpoint_every: int = Field(default=10, ge=1)

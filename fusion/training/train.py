@@ -51,10 +51,10 @@ def train(
     """Train `method_name` with Adam on random crops and return where its weights are.
 
     `params` are the constructor's arguments, "preset" among them if wanted. `out` receives
-    weights.pt, history.csv and samples.png at the end and state.pt every `checkpoint_every`
-    epochs; called again on the same `out`, training goes on from state.pt, and on the CPU ends
-    with the very weights of an uninterrupted run with as many threads. `epochs` may grow.
-    Raises InputError for wrong settings, images or states, and when the loss is not finite.
+    weights.pt, history.csv and samples.png at the end and state.pt every
+    `checkpoint_minutes`; called again on the same `out`, training goes on from state.pt, and on
+    the CPU ends with the very weights of an uninterrupted run with as many threads. `epochs` may
+    grow. Raises InputError for wrong settings, images or states, and when the loss is not finite.
     """
     if settings.mixed_precision and not device.startswith("cuda"):
         raise InputError(f'mixed_precision needs a CUDA device, not "{device}"; set it to false.')
@@ -78,7 +78,7 @@ def train(
         checkpoint = out / "weights.pt"
         # No seconds: equal trainings give equal files, and what was made of them stays valid.
         last = {key: value for key, value in run.history[-1].items() if key != "seconds"}
-        used = {**settings.model_dump(), "seed": seed}
+        used = {**settings.model_dump(exclude={"checkpoint_minutes"}), "seed": seed}
         extra = {"settings": used, "epochs": settings.epochs, "last": last}
         save_checkpoint(checkpoint, method_name, arguments, run.method.state_dict(), extra)
         write_history(out / "history.csv", run.history)
@@ -97,9 +97,7 @@ def _identity(
     val: PairMemory,
 ) -> dict[str, Any]:
     """Return what must be equal for a state to be continued; more epochs may be asked for."""
-    same = {
-        k: v for k, v in settings.model_dump().items() if k not in ("epochs", "checkpoint_every")
-    }
+    same = settings.model_dump(exclude={"epochs", "checkpoint_minutes"})
     images = {"training images": data.digest(), "validation images": val.digest()}
     return {"method": name, "params": plain(arguments, "params"), **same, "seed": seed, **images}
 

@@ -20,7 +20,7 @@ from pipelines.specs.base import expand
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
 from pipelines.store.stage import Kind, Metrics, stage_of
-from pipelines.tasks.facts import Facts, hashed, local_of, start_of
+from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, start_of
 from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def chain(spec: DetectionSpec, seed: int, images: Images, known: Facts) -> Chain
         facts["initial_checkpoint"] = start.digest
         network = {"model": spec.model, "classes": len(images.dataset.spec.classes)}
         check = stage_of(CHECK, {**network, "checkpoint": start.digest}, local=start.local)
-    training = stage_of(TRAIN, facts, images.stages, {**local, **(start.local if start else {})})
+    given = {**not_hashed(spec), **(start.local if start else {})}
+    training = stage_of(TRAIN, facts, images.stages, {**local, **given})
     testing = {"detector": training, **images.stages}
     # The engines agree: only who asks for the slow one gets a result of his own.
     engine = {} if spec.engine == "faster" else {"engine": spec.engine}
@@ -89,7 +90,9 @@ def train_detector(job: Job) -> Metrics:
         job.out / "data",
     )
     settings = DetectorSettings(
-        **{**job.spec["settings"], "initial_checkpoint": job.path("initial_checkpoint")}
+        **job.spec["settings"],
+        **job.local["settings"],
+        initial_checkpoint=job.path("initial_checkpoint"),
     )
 
     def on_epoch(done: int, total: int, losses: Mapping[str, float]) -> None:

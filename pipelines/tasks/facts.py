@@ -106,7 +106,7 @@ HASHED_APART = ("dataset", "initial_checkpoint", "encoder_checkpoint", "seed", "
 """Of files the bytes count and not where they lie, of a seed what is derived; `engine` tests."""
 NOT_HASHED = {
     "by_part": "asks for other tables of the same scores",
-    "checkpoint_every": "an interrupted training ends with the weights of an uninterrupted one",
+    "checkpoint_minutes": "an interrupted training ends with the weights of an uninterrupted one",
 }
 """Settings that cannot change a result, with the reason; all others count for its identity."""
 

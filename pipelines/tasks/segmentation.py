@@ -16,7 +16,7 @@ from pipelines.specs.base import expand
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
 from pipelines.store.stage import Kind, Metrics, stage_of
-from pipelines.tasks.facts import Facts, hashed, local_of, start_of
+from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, start_of
 from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task
 from segmentation.settings import SegmenterSettings
 
@@ -43,7 +43,7 @@ def chain(spec: SegmentationSpec, seed: int, images: Images, known: Facts) -> Ch
     if start:
         facts["encoder_checkpoint"] = network["checkpoint"] = start.digest
     given, local = start.local if start else {}, local_of(images.dataset)
-    training = stage_of(TRAIN, facts, images.stages, {**local, **given})
+    training = stage_of(TRAIN, facts, images.stages, {**local, **not_hashed(spec), **given})
     testing = stage_of(TEST, {}, {"segmenter": training, **images.stages}, local)
     return Chain((training, testing), stage_of(CHECK, network, local=given))
 
@@ -66,7 +66,9 @@ def train_segmenter(job: Job) -> Metrics:
     dataset = job.dataset()
     names = [name for names in dataset.splits.values() for name in names]
     settings = SegmenterSettings(
-        **{**job.spec["settings"], "encoder_checkpoint": job.path("encoder_checkpoint")}
+        **job.spec["settings"],
+        **job.local["settings"],
+        encoder_checkpoint=job.path("encoder_checkpoint"),
     )
 
     def on_epoch(row: Epoch) -> None:

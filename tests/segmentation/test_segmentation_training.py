@@ -36,6 +36,7 @@ TINY = SegmenterSettings(
     learning_rate=0.05,
     height=32,
     width=32,
+    checkpoint_minutes=0,
 )
 
 

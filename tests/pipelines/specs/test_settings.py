@@ -118,11 +118,11 @@ def test_what_is_not_hashed_still_reaches_the_training(
     root: Path, write_experiment: Write, session_store: Path, shared_worker: SimpleNamespace
 ) -> None:
     path = str(write_experiment(root, **experiment(root)))
-    spec = load_experiment(path, {"methods.0.train.checkpoint_every": 3})
+    spec = load_experiment(path, {"methods.0.train.checkpoint_minutes": 3})
     plan = make_plan(spec, Store(session_store), (task_of("scoring"),), lambda title: silent)
     training = next(plan.cells[0].stages)
     assert training.kind.name == "train_fusion"
-    assert training.local["settings"] == {"checkpoint_every": 3}
+    assert training.local["settings"] == {"checkpoint_minutes": 3}
 
 
 def silent(done: int, total: int, remark: str) -> None:
