@@ -99,7 +99,7 @@ def conclude(table: Table, measured: Mapping[str, Measured], visible: str | None
     complete = all(r.label in measured for r in table.rows if r.kind == "ours" and r.finished)
     if len(points) > 1 and complete and not task.per_image:
         told = f"{headline}: {_sentence(points, level)} ({how}, Holm, {100 * ALPHA:g} %)."
-        if all(len(one.points) == 1 for one in measured.values()):
+        if task.seeded and all(len(one.points) == 1 for one in measured.values()):
             told = f"{told} {ONE_TRAINING}"
         table = replace(table, notes=(*table.notes, told))
     return Evidence(table, headline, best, differences, level, ranks, tuple(notes))

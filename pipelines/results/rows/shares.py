@@ -1,4 +1,4 @@
-"""Rows of shares in percent, AP and IoU: means over seeds with intervals over test images."""
+"""Rows of shares in percent, as AP and IoU: means over seeds, intervals over test images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ COVERED = (
     f"{LEVEL:g} %: interval over test images, bootstrap of {RESAMPLES} resamples, the same for "
     "every method; it says nothing about other training seeds."
 )
-CORRECTED = "Intervals of AP and IoU are percentiles corrected for bias (Efron 1981)."
+CORRECTED = (
+    "Intervals of shares such as AP and IoU are percentiles corrected for bias (Efron 1981)."
+)
 ONE_SEED = "One seed: differences between trainings are not in the intervals."
 ONE_TRAINING = "This is of one training each: another may turn it round."
 """Behind every conclusion from one seed: rounding alone has moved a row by fourteen points."""

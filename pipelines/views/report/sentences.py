@@ -79,10 +79,10 @@ def finding(evidence: Evidence) -> str:
 
 
 def _of_one_training(evidence: Evidence) -> bool:
-    """Whether methods are compared, none by more than one training of detector or segmenter."""
+    """Whether methods are compared, none by more than one training for the task."""
     rows = scored(evidence)
     alone = all(row.finished == 1 for row in rows)
-    return not evidence.task.per_image and len(rows) > 1 and alone
+    return evidence.task.seeded and len(rows) > 1 and alone
 
 
 def _company(evidence: Evidence) -> str:

@@ -110,7 +110,9 @@ def test_every_command_has_its_options_help_and_an_example_that_parses(
     page = " ".join(capsys.readouterr().out.split())
     assert page.startswith(f"Usage: fuse-then {name} ")
     known = {option for argument in arguments_of(name) for option in argument.names}
-    assert {option for option in known if option.startswith("--")} >= set(OPTIONS[name].split())
+    assert {option for option in known if option.startswith("--")} >= set(
+        OPTIONS.get(name, "").split()
+    )
     _, example = page.split(" Example: ")
     words = shlex.split(example)
     assert words[: 1 + len(name.split())] == ["fuse-then", *name.split()]
@@ -123,6 +125,10 @@ def test_every_command_has_its_options_help_and_an_example_that_parses(
 def test_every_option_says_what_it_does(name: str) -> None:
     shown = [argument for argument in arguments_of(name) if argument.show]
     assert [argument.name for argument in shown if not argument.parameter.help] == []
+
+
+def test_no_command_that_scripts_may_call_is_gone() -> None:
+    assert set(NAMES) >= set(OPTIONS)
 
 
 def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
 from pipelines.results.comparison import Comparison
 from pipelines.results.finished import read_results
+from pipelines.results.rows.shares import ONE_TRAINING
 from pipelines.results.tables import experiment_evidence
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store
@@ -108,6 +109,7 @@ def test_a_task_is_planned_run_tabulated_shown_and_logged(
     assert "Presence on boxes, objects seen in percent" in tree.text
     assert f"{means[0]:.1f}" in tree.text
     assert "fuse-then compare" in tree.text
+    assert ONE_TRAINING not in tree.text  # nothing was trained
 
     client = MlflowClient(f"sqlite:///{store.root / 'mlflow.db'}")
     (logged,) = [e for e in client.search_experiments() if e.name != "Default"]
