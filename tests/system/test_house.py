@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,12 @@ def test_every_module_of_pipelines_lies_in_a_room(house: House) -> None:
 
 def test_every_way_up_that_is_allowed_is_used(house: House) -> None:
     assert {(one.by, one.name) for one in house.own} >= BY_NAME
+
+
+def test_the_rooms_are_told_in_their_order() -> None:
+    text = (ROOT / "pipelines" / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", text, re.MULTILINE)
+    assert told == [room.removeprefix("pipelines.") for floor in ROOMS for room in floor]
 
 
 def test_nothing_needs_each_other_in_a_circle(house: House) -> None:

@@ -16,7 +16,9 @@ from fusion.method_card import read_card
 from pipelines.cli.app import app
 from pipelines.specs.method import MethodSpec
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROOMS = (ROOT / "pipelines" / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -74,3 +76,20 @@ def test_every_command_parses() -> None:
     for command in commands:
         function, _, _ = app.parse_args(command[1:])
         assert function.__module__.startswith("pipelines.cli."), command
+
+
+WORDS = ("NAME", "mine", "my_package", "runs", "*")
+"""What makes a path one of the reader's own."""
+
+
+@pytest.mark.parametrize(("text", "folder"), [(README, ROOT), (ROOMS, ROOT / "pipelines")])
+def test_every_path_that_is_named_is_there(text: str, folder: Path) -> None:
+    quoted = {word for phrase in re.findall(r"`([^`\n]+)`", text) for word in phrase.split()}
+    linked = set(re.findall(r"\]\(([^):]+)\)", text))
+    paths = {
+        word for word in quoted | linked if re.fullmatch(r"[\w./-]+(/|\.py|\.md|\.yaml)", word)
+    }
+    known = {path for path in paths if not any(word in path for word in WORDS)}
+    assert known
+    places = {path: (folder / path, ROOT / path) for path in sorted(known)}
+    assert [path for path, of in places.items() if not any(one.exists() for one in of)] == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -16,6 +18,7 @@ from fusion.perturb import Kind
 from pipelines.results.evidence import Difference
 from pipelines.results.robustness import Curve
 from pipelines.results.values import Line, Row, Table, Value
+from pipelines.views import charts
 from pipelines.views.charts.classes import class_bars
 from pipelines.views.charts.curves import (
     BEHIND,
@@ -326,6 +329,22 @@ CHARTS: dict[str, Callable[[Looks], Chart | None]] = {
     "rank bars": lambda given: rank_bars({"average": (1.0, 2.0), EVIL: (2.0, 1.0)}, EVIL),
     "one speed": lambda given: scatter(POINTS[:1], "mAP50", given, lower=True),
 }
+
+
+BRICKS = ("parts", "theme", "markup")
+"""Modules of what charts are made of."""
+
+
+def test_every_function_that_returns_a_chart_is_tried() -> None:
+    drawing = {
+        node.name
+        for path in Path(str(charts.__path__[0])).glob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if path.stem not in BRICKS and isinstance(node, ast.FunctionDef)
+        if not node.name.startswith("_") and "Chart" in ast.unparse(node.returns or ast.Constant(0))
+    }
+    assert drawing >= {"forest", "class_bars", "loss_panels"}
+    assert drawing <= {name for make in CHARTS.values() for name in make.__code__.co_names}
 
 
 @pytest.mark.parametrize("name", CHARTS)
