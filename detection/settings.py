@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fusion.checkpointing import Checkpointed
 
@@ -24,7 +24,13 @@ class DetectorSettings(Checkpointed):
     accumulated up to `nominal_batch` images per step: with few images, lower it to `batch`, or
     an epoch is only a handful of steps. Mosaics are off in the last `close_mosaic` epochs.
     `select` keeps the last epoch's weights or those best on the validation split (the moving
-    average of the weights in both cases).
+    average of the weights in both cases), which is asked every `validate_every` epochs and last.
+
+    A GPU too small for `batch` computes `micro_batch` images at once and adds up their gradients:
+    steps, weight decay and warm-up stay those of `batch`, but batch normalisation sees fewer
+    images. "fp32" is float32 throughout; "tf32" has products of 10 bits, "bf16" mixes in bfloat16.
+    On a GPU `loader_processes` read images, no more than cores; `cache` keeps them decoded in
+    memory, "auto" where they fill at most half of what is free.
     """
 
     model: Model = "yolov5s"
@@ -43,4 +49,17 @@ class DetectorSettings(Checkpointed):
     close_mosaic: int = Field(default=10, ge=0)
     initial_checkpoint: Path | None = None
     select: Literal["last", "best"] = "last"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    validate_every: int = Field(default=1, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    loader_processes: int = Field(default=8, ge=0)
+    cache: Literal["auto", "none", "memory"] = "auto"
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> DetectorSettings:
+        if self.micro_batch is not None and self.batch % self.micro_batch:
+            raise ValueError(
+                f"micro_batch: {self.micro_batch} does not divide batch: {self.batch}; "
+                f"give a divisor of it"
+            )
+        return self

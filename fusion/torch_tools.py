@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,6 +15,12 @@ from fusion.errors import InputError
 from fusion.files import write_atomically
 
 REHEARSAL = "rehearse:"
+REHEARSED_IMAGES = "FUSE_THEN_REHEARSED_IMAGES"
+"""Names the most images for which a training step has room on a rehearsal; without it, any."""
+
+Precision = Literal["fp32", "tf32", "bf16"]
+"""What a network computes with: float32, float32 with products of 10 bits, or bfloat16 where
+torch thinks it safe, with float32 weights."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -39,6 +46,54 @@ def resolve_device(name: str) -> torch.device:
 def accelerated(name: str) -> bool:
     """Whether a device is used as an accelerator is: one, or the rehearsal of one."""
     return name.startswith(("cuda", REHEARSAL))
+
+
+def check_precision(precision: Precision, device: str) -> None:
+    """Raise InputError where a device has no such precision."""
+    if precision == "fp32" or device.startswith(REHEARSAL):
+        return
+    if not device.startswith("cuda"):
+        raise InputError(
+            f'precision: "{precision}" needs a CUDA device, and this is "{device}"; use "fp32".'
+        )
+    if precision == "bf16" and not torch.cuda.is_bf16_supported():
+        raise InputError(f'The GPU "{device}" has no bfloat16; use precision: "fp32".')
+
+
+@contextmanager
+def float32_products(precision: Precision = "fp32") -> Iterator[None]:
+    """Multiply float32 on CUDA as such inside the block, with fewer bits for "tf32" alone."""
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
+def mixed(precision: Precision, where: torch.device) -> torch.autocast:
+    """Return the context in which a network computes on `where`."""
+    return torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def room_for(images: int, device: str, remedy: str) -> Iterator[None]:
+    """Let the block compute with `images` at once; InputError with `remedy` where memory ends."""
+    try:
+        take_room(images, device)
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(f"The memory of {device} is too small for {remedy}.") from error
+
+
+def take_room(images: int, device: str) -> None:
+    """Raise torch.OutOfMemoryError where a rehearsal is to have no room for so many images."""
+    most = os.environ.get(REHEARSED_IMAGES)
+    if most is not None and device.startswith(REHEARSAL) and images > int(most):
+        raise torch.OutOfMemoryError(f"out of memory, rehearsed: {images} images, not {most}")
 
 
 @contextmanager

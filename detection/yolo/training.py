@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,31 @@ from torch import Tensor
 
 from detection.settings import DetectorSettings
 from detection.yolo.checkpoints import fill, write_weights
-from detection.yolo.ultralytics import build_network, build_trainer, limited_threads, log_to
+from detection.yolo.trainer import OurTrainer, too_small
+from detection.yolo.ultralytics import (
+    build_network,
+    build_trainer,
+    limited_threads,
+    log_to,
+    mixed_on_processor,
+)
 from fusion.errors import InputError
-from fusion.torch_tools import resolve_device
+from fusion.torch_tools import check_precision, float32_products, resolve_device
 
 EpochHook = Callable[[int, int, dict[str, float]], None]
 """Called after each epoch with its number (from 1), the number of epochs, and the metrics."""
 
-OURS = {"model", "initial_checkpoint", "select", "precision", "checkpoint_minutes"}
+OURS = {
+    "model",
+    "initial_checkpoint",
+    "select",
+    "validate_every",
+    "micro_batch",
+    "precision",
+    "loader_processes",
+    "cache",
+    "checkpoint_minutes",
+}
 """Settings that ultralytics does not know, or that we act upon ourselves."""
 THEIR_NAMES = {
     "image_size": "imgsz",
@@ -64,8 +82,9 @@ def train(
 
     Writes ``out/weights.pt`` (a plain dict for `predict`), ``out/train.log`` and ``out/run/``
     (ultralytics' args.yaml and results.csv); prints nothing and downloads nothing. Equal seeds
-    give equal results on a CPU. `threads` is the number of torch threads on a CPU, and of
-    image-loading processes on CUDA. Validates, on the val split, only for ``select="best"``.
+    give equal results on a CPU. `threads` is the number of torch threads on a CPU, and the most
+    image-loading processes on an accelerator. Validates, on the val split, only for
+    ``select="best"``.
     Raises InputError for a checkpoint of another network, a diverged training, or a GPU that is
     missing or too small.
     """
@@ -99,20 +118,16 @@ class Recorder:
         self.best = -1.0
 
     def __call__(self, trainer: Any) -> None:
-        """Take note of an epoch; InputError when the GPU was too small for the batch."""
-        if trainer.batch_size != self.settings.batch:  # ultralytics halves it silently
-            raise InputError(
-                f"The GPU's memory is too small for batch: {self.settings.batch}; choose a "
-                f"smaller batch or image_size."
-            )
+        """Take note of an epoch."""
         metrics = trainer.label_loss_items(trainer.tloss)
         if self.settings.select == "best":  # otherwise nothing was validated
             metrics.update(trainer.metrics)
         metrics["learning_rate"] = trainer.lr["lr/pg0"]
         row = {key.replace("(B)", ""): float(value) for key, value in metrics.items()}
         self.history.append(row)
-        if self.settings.select == "last" or trainer.fitness > self.best:
-            self.best = trainer.fitness if trainer.fitness is not None else self.best
+        validated = trainer.fitness is not None
+        if self.settings.select == "last" or (validated and trainer.fitness > self.best):
+            self.best = trainer.fitness if validated else self.best
             state = trainer.ema.ema.state_dict()
             self.state = {key: value.detach().cpu().clone() for key, value in state.items()}
         if self.on_epoch is not None:
@@ -132,13 +147,13 @@ def _trainer(
     given = settings.model_dump(exclude=OURS)
     overrides = {
         **{THEIR_NAMES.get(name, name): value for name, value in given.items()},
+        **_steps(settings),
         "model": f"{settings.model}.yaml",
         "data": str(data_yaml),
         "seed": seed,
         "deterministic": True,
         "amp": "bf16" if settings.precision == "bf16" else False,  # True would fetch a model
-        "device": device,
-        "workers": 0 if device == "cpu" else threads,
+        "device": str(resolve_device(device)),
         "patience": 0,  # no early stop: every method gets the same budget
         "val": best,
         "plots": False,
@@ -148,20 +163,36 @@ def _trainer(
         "name": "run",
         "exist_ok": True,
     }
-    trainer = build_trainer(overrides)
+    trainer = build_trainer(overrides, OurTrainer)
+    trainer.set_up(settings, device, threads)
     # Seeds are set by now. A network given here is not rebuilt, so its loaded weights survive.
     trainer.model = build_network(settings.model, len(trainer.data["names"]))
     # We keep plain weights ourselves: no pickled network, no second validation at the end.
     trainer.save_model = lambda: False
     trainer.final_eval = lambda: None
-    if not best:
-        trainer.validate = lambda: ({}, None)
     return trainer
+
+
+def _steps(settings: DetectorSettings) -> dict[str, Any]:
+    """Return ultralytics' settings that make the steps of `batch` out of smaller ones."""
+    if settings.micro_batch is None:
+        return {}
+    batches = max(round(settings.nominal_batch / settings.batch), 1)
+    images = batches * settings.batch
+    # ultralytics scales the decay by images / nbs, and would find them equal.
+    decay = settings.weight_decay * images / settings.nominal_batch
+    return {"batch": settings.micro_batch, "nbs": images, "weight_decay": decay}
 
 
 def _run(trainer: Any, settings: DetectorSettings) -> None:
     try:
-        trainer.train()
+        with ExitStack() as around:
+            around.enter_context(float32_products(settings.precision))
+            if trainer.device.type == "cpu" and settings.precision == "bf16":
+                around.enter_context(mixed_on_processor())
+            trainer.train()
+    except torch.OutOfMemoryError as error:
+        raise too_small(settings, trainer.where) from error
     except RuntimeError as error:
         if "NaN" not in str(error):
             raise
@@ -183,5 +214,5 @@ def _check(data: dict[str, Any], settings: DetectorSettings, device: str) -> Non
             'select: "best" needs a val split, and the dataset has none; add one, or use '
             'select: "last".'
         )
-    if resolve_device(device).type == "cpu" and settings.precision == "bf16":
-        raise InputError('precision: "bf16" needs a CUDA device; use "fp32" on a CPU.')
+    resolve_device(device)
+    check_precision(settings.precision, device)

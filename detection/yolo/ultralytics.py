@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from torch import Tensor
 
@@ -59,12 +60,31 @@ def build_network(model: str, classes: int) -> Any:
     return DetectionModel(plan, nc=classes, verbose=False)
 
 
-def build_trainer(overrides: Mapping[str, Any]) -> Any:
-    """Return ultralytics' trainer of detectors with these of its own settings, seeds set."""
+def build_trainer(overrides: Mapping[str, Any], changes: type) -> Any:
+    """Return ultralytics' trainer of detectors with these of its own settings, seeds set.
+
+    Its methods are those of `changes` where there are such.
+    """
     prepare()
     from ultralytics.models.yolo.detect import DetectionTrainer
 
-    return DetectionTrainer(overrides=dict(overrides))
+    return type("Trainer", (changes, DetectionTrainer), {})(overrides=dict(overrides))
+
+
+@contextmanager
+def mixed_on_processor() -> Iterator[None]:
+    """Let a training mix in bfloat16 on the processor, which ultralytics refuses."""
+    prepare()
+    from ultralytics.engine import trainer
+
+    theirs = trainer.autocast
+    trainer.autocast = lambda enabled, device: torch.autocast(
+        device, torch.bfloat16, enabled=bool(enabled)
+    )
+    try:
+        yield
+    finally:
+        trainer.autocast = theirs
 
 
 def pickled_classes() -> list[Any]:

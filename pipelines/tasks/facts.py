@@ -107,6 +107,8 @@ HASHED_APART = ("dataset", "initial_checkpoint", "encoder_checkpoint", "seed", "
 NOT_HASHED = {
     "by_part": "asks for other tables of the same scores",
     "checkpoint_minutes": "an interrupted training ends with the weights of an uninterrupted one",
+    "cache": "an image is the same, decoded now or before",
+    "loader_processes": "on a GPU lots belong to images, whichever process reads them",
 }
 """Settings that cannot change a result, with the reason; all others count for its identity."""
 

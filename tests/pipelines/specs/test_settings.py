@@ -59,6 +59,7 @@ def others(key: str, value: Any, choices: tuple[Any, ...], root: Path) -> Iterat
         "initial_checkpoint": [str(root / "detector.pt")],
         "encoder_checkpoint": [str(root / "encoder.pt")],
         "seed": [7],
+        "micro_batch": [2],
     }.get(key, [])
     if isinstance(value, bool):
         yield not value
