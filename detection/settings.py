@@ -12,6 +12,8 @@ from fusion.checkpointing import Checkpointed
 Model = Literal["yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x"]
 MODELS: tuple[Model, ...] = get_args(Model)
 STRIDE = 32
+CONFIDENCE, NMS_IOU = 0.001, 0.7
+"""At a test: the lowest score that counts, and the overlap from which one of two boxes goes."""
 
 Engine = Literal["faster", "pycocotools"]
 """What computes AP: the fast one, or the reference."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detection.settings import CONFIDENCE, NMS_IOU
 from detection.yolo.checkpoints import load_network
 from detection.yolo.ultralytics import letterboxed, limited_threads, scale_boxes, suppressed
 from fusion.pairs import Image, read_rgb
@@ -26,8 +27,8 @@ def predict(
     device: str = "cpu",
     threads: int = 1,
     batch: int = 16,
-    confidence: float = 0.001,
-    iou: float = 0.7,
+    confidence: float = CONFIDENCE,
+    iou: float = NMS_IOU,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Detect objects and return COCO detections, by image name and falling score.

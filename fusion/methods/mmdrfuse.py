@@ -8,7 +8,8 @@ Checkpoint: pretrained_models/student.model and teacher.model of that repository
     sha256 e5ad5bab796f4480dbbc35a8f6f63e69ba3ccd1842476d2c2453ca1aca6eb17c and
     6a4f86a0a543ceb1af93d9b1e955e9108ee35a5014710c6a2b0e071cdc8e25b5
 
-Presets: `student` (the default; what the authors call MMDRFuse) and `teacher`.
+Presets: `student` (the default; what the authors call MMDRFuse), `teacher`, and `official`, the
+student with the stretch of the authors' test script.
 
 The networks end in tanh. The authors' test script stretches the result from each image's own
 minimum and maximum to [0, 1]. That changes brightness and contrast from image to image, so it is
@@ -68,6 +69,7 @@ class MMDRFuse(FusionMethod):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "student": {"network": "student"},
         "teacher": {"network": "teacher"},
+        "official": {"stretch": True},
     }
 
     def __init__(self, *, network: Network = "student", stretch: bool = False):

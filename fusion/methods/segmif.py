@@ -19,8 +19,8 @@ script gives it the red channel of colour images. For that, set ``visible_channe
 method itself with B x 3 x H x W RGB: luminance alone, as `fuse` gets it, is then refused. Gray
 images need no choice. The result is clipped to [0, 1]; ``official_stretch=True`` adds the script's
 8-bit truncation and stretch to each image's own minimum and maximum (taken there over the coloured
-result, here over the luminance, which is the same for gray images). Images below 32 x 32 are
-extended, since the encoder needs that size.
+result, here over the luminance, which is the same for gray images), as the preset `official` does.
+Images below 32 x 32 are extended, since the encoder needs that size.
 
 Inference only.
 """
@@ -28,7 +28,7 @@ Inference only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,7 @@ class SegMIF(FusionMethod):
     """
 
     needs_checkpoint: ClassVar[bool] = True
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"official": {"official_stretch": True}}
     nested: ClassVar[Mapping[str, str]] = {
         "modelfusion-final2.pth": "",
         "model-fusion_add_final2.pth": "",  # its own keys begin with "denoise_net." already

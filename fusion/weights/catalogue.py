@@ -32,7 +32,8 @@ class WeightFile:
 class Published:
     """One checkpoint: the method, its variant if it has several, and the preset it belongs to.
 
-    `licence` is that of the weights as far as their repository states one.
+    `licence` is that of the weights as far as their repository states one. `trained_on` says what
+    its authors trained it on; of the data sets `may_know` it may know the test images.
     """
 
     method: str
@@ -40,6 +41,8 @@ class Published:
     files: tuple[WeightFile, ...]
     variant: str = ""
     preset: str | None = None
+    trained_on: str = "what is not stated"
+    may_know: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,6 +57,12 @@ def published() -> tuple[Published, ...]:
 
     text = (resources.files("configs") / "weights.yaml").read_text(encoding="utf-8")
     return tuple(
-        Published(**{**entry, "files": tuple(WeightFile(**file) for file in entry["files"])})
+        Published(
+            **{
+                **entry,
+                "files": tuple(WeightFile(**file) for file in entry["files"]),
+                "may_know": tuple(entry.get("may_know", ())),
+            }
+        )
         for entry in yaml.safe_load(text)
     )

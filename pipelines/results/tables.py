@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pipelines.results.evidence import Evidence, conclude
 from pipelines.results.finished import Results
-from pipelines.results.paper import deviations, paper_rows
+from pipelines.results.paper import paper_rows
+from pipelines.results.protocol.conditions import differing_conditions
+from pipelines.results.protocol.deviations import deviations
+from pipelines.results.protocol.networks import trained_on
 from pipelines.results.rows.quality import quality_row, with_mean_ranks
 from pipelines.results.rows.shares import CORRECTED, COVERED, ONE_SEED, share_row
 from pipelines.results.values import Measured, Row, Table, difference
@@ -36,8 +39,9 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
     printed, notes = paper_rows(experiment, task, columns, part)
     rows: list[Row] = []
     measured: dict[str, Measured] = {}
+    cells = {method.row: results.of(task.name, method.row) for method in experiment.methods}
     for method in experiment.methods:
-        done = results.of(task.name, method.row)
+        done = cells[method.row]
         scores = (
             quality_row(done, part, columns)
             if task.per_image
@@ -48,9 +52,10 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
         notes = (*notes, *scores.notes)
         if scores.measured is not None:
             measured[method.row] = scores.measured
-        if (values := printed.get(method.row, printed.get(method.name))) is not None:
+        if (values := printed.get(method.row)) is not None:
             paper = Row("  paper", "paper", values, 1, 1)
             rows += [paper, difference(ours, paper)]
+    notes = (*notes, *filter(None, (trained_on(experiment, spec.dataset, part),)))
     seeds = len(experiment.seeds)
     if measured and not task.per_image:
         notes = (*notes, COVERED, CORRECTED, *((ONE_SEED,) if seeds == 1 else ()))
@@ -58,7 +63,9 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
         notes = (f"Mean and standard deviation over {seeds} seeds.", *notes)
     whose = f"{spec.dataset.name} {part}".strip()
     title = f"{experiment.name}: {task.name} on {whose}, {task.metric}"
-    differing, name = deviations(experiment, task), f"{task.name}-{part}".strip("-")
+    images = next((one.images for one in measured.values()), None)
+    differing = (*deviations(experiment, task, part, images), *differing_conditions(cells))
+    name = f"{task.name}-{part}".strip("-")
     table = Table(title, task.name, columns, tuple(rows), notes, differing, name)
     visible = next((m.row for m in experiment.methods if m.name == "visible"), None)
     if task.per_image:

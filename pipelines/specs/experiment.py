@@ -22,7 +22,7 @@ class ExperimentSpec(Spec):
     """A comparison: methods x tasks x seeds; its name becomes a folder.
 
     Its model, which `experiment_model` returns, has one more key for each task: the task's section.
-    `paper` names for tasks the printed tables that stand beneath ours.
+    `paper` names for tasks the printed tables that stand beneath ours, TABLE/PART for a part.
     """
 
     name: str = Field(pattern=r"^\w[\w .-]*$")
@@ -94,7 +94,7 @@ class ExperimentSpec(Spec):
         for task, table in self.paper.items():
             if task not in tasks:
                 raise ValueError(f"paper.{task} is no task.{did_you_mean(task, tasks)}")
-            if table is not None and table not in tables:
+            if table is not None and table.partition("/")[0] not in tables:
                 hint = did_you_mean(table, tables)
                 raise ValueError(f'paper.{task}: there is no "{table}" in configs/paper.{hint}')
 

@@ -84,6 +84,15 @@ def logged(metrics: Mapping[str, Any]) -> dict[str, Score]:
     return {name: entry["mean"] for name, entry in metrics["metrics"].items()}
 
 
+def deviations(spec: ScoringSpec) -> tuple[str, ...]:
+    """Return what the paper leaves open about its metrics, in sentences."""
+    source = {
+        "paper": "found by reproducing its Table 3 from the authors' images",
+        "released": "those of its released evaluator, which do not give its Table 3",
+    }[spec.convention]
+    return (f"The paper does not define its metrics; ours are {source}.",)
+
+
 TASK = Task(
     name="scoring",
     verb="score",
@@ -96,5 +105,7 @@ TASK = Task(
     logged=logged,
     per_image=True,
     seeded=False,
+    paper="table3",
+    deviations=deviations,
     order=30,
 )

@@ -189,6 +189,16 @@ def resample(kept: Segmented, counts: NDArray[np.int32]) -> Floats:
     return np.column_stack([iou.iou, iou.miou, iou.miou_foreground])
 
 
+def deviations(spec: SegmentationSpec) -> tuple[str, ...]:
+    """Return how the segmenter and its test are ours, in sentences."""
+    start = "random weights" if spec.encoder_checkpoint is None else "given weights of its encoder"
+    return (
+        f"Not stated by the paper, ours: the segmenter starts from {start}; masks are predicted at "
+        f"{spec.width}x{spec.height} and compared at the labels' size, in one confusion matrix of "
+        f"all test images; mIoU counts the background as the paper's does.",
+    )
+
+
 TASK = Task(
     name="segmentation",
     verb="segment on",
@@ -210,5 +220,7 @@ TASK = Task(
             lambda row: row["loss"],
         )
     },
+    paper="table5",
+    deviations=deviations,
     order=20,
 )

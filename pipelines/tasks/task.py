@@ -92,7 +92,9 @@ class Task:
     With `per_image` the metrics are means over images, in units of their own, and the table is
     ordered by its mean rank: there are no `scores`, `read` and `resample`. A task that is not
     `seeded` draws no lots of its own. `histories` are those of its trainings, by the kind of
-    stage. `deviations` says how a section differs from the paper, `order` sorts the tables.
+    stage. `paper` names the printed table whose protocol a section is compared with unless the
+    experiment names another, `deviations` says how the task itself differs from the paper's, and
+    `order` sorts the tables.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Task:
     read: Callable[[Path, Any], Kept] | None = None
     resample: Callable[[Any, NDArray[np.int32]], Floats] | None = None
     histories: Mapping[str, History] = field(default_factory=dict)
+    paper: str = ""
     deviations: Callable[[Any], tuple[str, ...]] = lambda _: ()
     per_image: bool = False
     seeded: bool = True

@@ -1,0 +1,73 @@
+"""Every known way in which a table differs from the paper's, computed from the experiment."""
+
+from __future__ import annotations
+
+from pipelines.results.protocol.networks import network_deviations
+from pipelines.results.protocol.settings import compare_settings
+from pipelines.results.protocol.stated import Stated, read_stated
+from pipelines.specs.dataset import SplitSpec
+from pipelines.specs.experiment import ExperimentSpec
+from pipelines.specs.tasks import TaskSpec
+from pipelines.tasks.task import Task
+
+COLOR_DEVIATION = (
+    "Fused images are the fused luminance with the {color} image's Cb and Cr reattached; infrared "
+    "is gray, visible is the colour image itself."
+)
+LUMINANCE = "Images are scored by their luminance, the sources, too."
+SPLIT_DEVIATION = (
+    "{name} has no published split: ours is drawn by seed {seed}, {ratios} in whole scenes, "
+    "because consecutive frames are near-duplicates."
+)
+DRAWN = "The images are drawn (embedded scenes); they say nothing about the world."
+
+
+def stated_of(experiment: ExperimentSpec, task: Task) -> Stated | None:
+    """Return what the paper states of the table that a task's own stands beside."""
+    name = experiment.paper.get(task.name) or task.paper
+    return read_stated(name.partition("/")[0]) if name else None
+
+
+def deviations(
+    experiment: ExperimentSpec, task: Task, part: str = "", images: int | None = None
+) -> tuple[str, ...]:
+    """Return every known way in which a table differs from the paper's protocol.
+
+    `part` is the table's part of the dataset, `images` the number of test images where known.
+    """
+    spec, stated = experiment.sections[task.name], stated_of(experiment, task)
+    found = [*task.deviations(spec)]
+    if stated is not None:
+        found += compare_settings(spec, stated.settings).sentences()
+        found += _images(stated, _printed_part(experiment, task, part), images)
+    seeds = len(experiment.seeds)
+    if task.seeded:
+        found.append(
+            f"Not stated by the paper, ours: {seeds} training{'s' if seeds > 1 else ''} a row."
+        )
+    found.append(LUMINANCE if task.per_image else COLOR_DEVIATION.format(color=spec.dataset.color))
+    found += [*_dataset(spec), *network_deviations(experiment, stated), *experiment.deviations]
+    return tuple(found)
+
+
+def _printed_part(experiment: ExperimentSpec, task: Task, part: str) -> str:
+    return part or (experiment.paper.get(task.name) or "").partition("/")[2]
+
+
+def _images(stated: Stated, part: str, images: int | None) -> list[str]:
+    wanted = stated.images.get(part)
+    if wanted is None or images in (None, wanted):
+        return []
+    return [f"Test images: {images} (paper: {wanted})."]
+
+
+def _dataset(spec: TaskSpec) -> list[str]:
+    dataset, found = spec.dataset, []
+    drawn = dataset.labels or dataset.split  # else there is no split at all: all pairs are scored
+    if dataset.scenes is not None:
+        found.append(DRAWN)
+    elif drawn and not dataset.comes_split and not (dataset.split and dataset.split.file):
+        split = dataset.split or SplitSpec()
+        ratios = ":".join(map(str, split.ratios))
+        found.append(SPLIT_DEVIATION.format(name=dataset.name, seed=split.seed, ratios=ratios))
+    return [*found, *dataset.notes]
