@@ -30,7 +30,9 @@ def share_row(cells: Sequence[FinishedCell], store: Store, columns: int) -> RowS
     """Return a row of shares in percent from its finished cells, one a seed.
 
     There are no intervals, and a note says so, where a cell's results are no longer in the store.
+    A result that several seeds share, as nothing of it is drawn by lots, counts once.
     """
+    cells = list({one.result.stage.key: one for one in cells}.values())
     if not cells:
         return RowScores((None,) * columns)
     scores = [one.scores for one in cells]
@@ -45,7 +47,9 @@ def share_row(cells: Sequence[FinishedCell], store: Store, columns: int) -> RowS
     kept = [entry for _, entry in entries if entry is not None]
     points = 100 * np.array(scores, dtype=np.float64)  # None becomes nan
     mean = 100 * np.mean([shares for shares, _ in kept], axis=0)
-    measured = Measured(points, mean, kept[0][1])
+    first = cells[0].cell
+    fixed = not (first.task.seeded or first.trains_fusion)
+    measured = Measured(points, mean, kept[0][1], fixed)
     return RowScores(_values(scores, measured), (), measured)
 
 

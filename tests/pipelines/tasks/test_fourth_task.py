@@ -47,7 +47,9 @@ def experiment(write_experiment: Callable[..., Path], scenes_root: Path) -> Path
     boxes |= {"split": {"file": str(scenes_root / "m3fd" / "split.yaml")}}
     methods = ["infrared", "visible", "average"]
     section = {"dataset": boxes, "threshold": 170}
-    return write_experiment(methods=methods, detection=None, segmentation=None, presence=section)
+    return write_experiment(
+        methods=methods, seeds=[0, 1], detection=None, segmentation=None, presence=section
+    )
 
 
 @pytest.fixture
@@ -82,20 +84,23 @@ def test_a_task_is_planned_run_tabulated_shown_and_logged(
     plan = make_plan(spec, store, tasks(), no_report, shared_worker.start)
     assert not plan.blocked
     assert [(c.method.row, c.task.name, c.seed) for c in plan.cells] == [
-        (name, "presence", 0) for name in ("infrared", "visible", "average")
+        (name, "presence", seed) for name in ("infrared", "visible", "average") for seed in (0, 1)
     ]
+    assert len({c.result.key for c in plan.cells}) == 3  # nothing of it depends on a seed
     comparison = finished(plan, store, shared_worker)
 
     (evidence,) = comparison.evidence
     table = evidence.table
     assert (table.task, table.columns[-1]) == ("presence", presence.MEAN)
     assert "objects seen in percent" in table.title
-    for one, row in zip(comparison.results.cells, table.rows, strict=True):
+    for one, row in zip(comparison.results.cells[::2], table.rows, strict=True):
+        assert row.finished == 2
         for score, value in zip(one.scores, row.values, strict=True):
             if score is None:
                 assert value is None
             else:
                 assert value.mean == pytest.approx(100 * score)
+                assert value.sd is None  # of one result
                 low, high = value.ci95
                 assert low <= value.mean <= high
     ours = [row.values[-1] for row in table.rows]
