@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fusion.pairs import Image, read_rgb
-from fusion.torch_tools import limited_threads, resolve_device
+from fusion.torch_tools import float32_products, limited_threads, resolve_device
 from segmentation.datasets import Palette, resize_image, write_mask
 from segmentation.model import load_segmenter, normalise
 
@@ -33,7 +33,7 @@ def predict(
     where = resolve_device(device)
     out.mkdir(parents=True, exist_ok=True)
     written: dict[str, Path] = {}
-    with limited_threads(threads), torch.inference_mode():
+    with limited_threads(threads), float32_products(), torch.inference_mode():
         model, about = load_segmenter(weights, where)
         for name, path in images.items():
             ids = _segment(model, read_rgb(path), about["height"], about["width"], where)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from fusion.checkpointing import Interval
 from fusion.errors import InputError
-from fusion.torch_tools import write_checkpoint
+from fusion.torch_tools import mixed, write_checkpoint
 from segmentation.iou import confusion_matrix, scores
 from segmentation.model import build_model, normalise, read_dictionary, to_device
 from segmentation.samples import (
@@ -109,7 +109,8 @@ class TrainingRun:
             group["lr"] = rate
         images, ids = images.to(self.device), ids.to(self.device)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(self.model(normalise(images)), ids.long(), self.weights)
+        with mixed(self.settings.precision, self.device):
+            loss = F.cross_entropy(self.model(normalise(images)), ids.long(), self.weights)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach()
@@ -129,7 +130,8 @@ class TrainingRun:
         val, n = self.data["val"], len(self.classes)
         total = np.zeros((n, n), dtype=np.int64)
         for image, mask in zip(val.images, val.masks, strict=True):
-            logits = self.model(normalise(torch.from_numpy(image)[None].to(self.device)))
+            with mixed(self.settings.precision, self.device):
+                logits = self.model(normalise(torch.from_numpy(image)[None].to(self.device)))
             total += confusion_matrix(mask, logits.argmax(1)[0].cpu().numpy(), n)
         return scores(total, self.classes).miou
 

@@ -19,7 +19,8 @@ class SegmenterSettings(Checkpointed):
     `height` and `width` are the size of training and prediction; other images are resized. A
     `batch` has two images at least, because batch normalisation needs them. "poly" lowers the
     rate to 0 as (1 - step/steps)^0.9. "best" keeps the epoch of the highest mIoU on the "val"
-    split, "last" needs none.
+    split, "last" needs none. "fp32" is float32 throughout; on a GPU, "tf32" has products of 10
+    bits, "bf16" mixes in bfloat16.
     """
 
     architecture: Architecture = "DeepLabV3"
@@ -36,6 +37,7 @@ class SegmenterSettings(Checkpointed):
     class_weights: Literal["none", "median_frequency", "root_frequency"] = "none"
     augment: bool = True
     select: Literal["last", "best"] = "last"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
 
 
 def learning_rate(settings: SegmenterSettings, step: int, steps: int) -> float:

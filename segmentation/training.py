@@ -10,7 +10,14 @@ import torch
 
 from fusion.errors import InputError
 from fusion.files import write_history
-from fusion.torch_tools import limited_threads, resolve_device, write_checkpoint
+from fusion.torch_tools import (
+    check_precision,
+    float32_products,
+    limited_threads,
+    resolve_device,
+    room_for,
+    write_checkpoint,
+)
 from segmentation.model import EncoderLoad
 from segmentation.run import Epoch, TrainingRun
 from segmentation.samples import read_split
@@ -49,13 +56,20 @@ def train(
     state in `out`, or a diverging loss.
     """
     where = resolve_device(device)
+    check_precision(settings.precision, device)
     wanted = ("train", "val") if settings.select == "best" else ("train",)
     data = {s: read_split(s, images, masks, splits, len(classes), settings, out) for s in wanted}
     if len(data["train"].images) < 2:
         raise InputError('The split "train" holds one image; training needs at least two.')
     out.mkdir(parents=True, exist_ok=True)
     gpus = [where] if where.type == "cuda" else []
-    with limited_threads(threads), torch.random.fork_rng(devices=gpus):
+    batch = f"batch: {settings.batch} of {settings.width}x{settings.height} pixels"
+    with (
+        limited_threads(threads),
+        torch.random.fork_rng(devices=gpus),
+        float32_products(settings.precision),
+        room_for(settings.batch, device, f"{batch}; lower batch, height or width"),
+    ):
         run = TrainingRun(data, tuple(classes), settings, seed, out / "state.pt", where)
         while len(run.history) < settings.epochs:
             row = run.epoch()

@@ -14,7 +14,7 @@ from detection.settings import CONFIDENCE, NMS_IOU
 from detection.yolo.checkpoints import load_network
 from detection.yolo.ultralytics import letterboxed, limited_threads, scale_boxes, suppressed
 from fusion.pairs import Image, read_rgb
-from fusion.torch_tools import resolve_device
+from fusion.torch_tools import float32_products, resolve_device
 
 
 @torch.inference_mode()
@@ -39,7 +39,7 @@ def predict(
     from `train`, or was trained for other classes.
     """
     where = resolve_device(device)
-    with limited_threads(threads):
+    with limited_threads(threads), float32_products():
         network = load_network(weights, classes).to(where).eval()
         found: list[dict[str, Any]] = []
         names = sorted(images)

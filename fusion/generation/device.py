@@ -75,11 +75,11 @@ def _values(images: Image, where: torch.device) -> Tensor:
 
 
 def fused(
-    method: FusionMethod, groups: Iterable[list[Item]], where: torch.device
+    method: FusionMethod, groups: Iterable[list[Item]], where: torch.device, flying: int
 ) -> Iterator[tuple[list[Item], Sequence[Image], float]]:
     """Yield each group, its images, and the seconds that the network took.
 
-    While a CUDA device computes one group, the next is launched.
+    While an accelerator computes up to `flying` groups, the next is launched.
     """
     going: deque[tuple[list[Item], Launched, float]] = deque()
     for group in groups:
@@ -88,7 +88,7 @@ def fused(
             yield group, ready, 0.0
             continue
         going.append((group, *_launched(method, group, where)))
-        if len(going) > (where.type == "cuda"):
+        if len(going) > flying:
             yield _arrived(*going.popleft())
     while going:
         yield _arrived(*going.popleft())

@@ -17,7 +17,7 @@ from fusion.generation.device import fused
 from fusion.generation.items import Color, decode, write
 from fusion.method import FusionMethod
 from fusion.pairs import ImagePair
-from fusion.torch_tools import resolve_device
+from fusion.torch_tools import accelerated, float32_products, resolve_device
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,14 @@ def fuse_folder(
     method.prepare(pairs, out)
     writing: deque[Future[None]] = deque()
     with (
+        float32_products(),
         threads.lone_threads(method),
         threads.pool(workers) as readers,
         threads.pool(workers) as writers,
     ):
         items = threads.ahead(readers, partial(decode, method, color), pairs, workers + batch)
         groups = batches(items, batch, lambda item: item.kind)
-        for group, images, seconds in fused(method, groups, where):
+        for group, images, seconds in fused(method, groups, where, int(accelerated(device))):
             network += seconds
             for item, image in zip(group, images, strict=True):
                 writing.append(writers.submit(write, out, item, image, gray))

@@ -13,7 +13,7 @@ from torch import Tensor
 from fusion.checkpointing import Interval
 from fusion.errors import InputError
 from fusion.method import FusionMethod
-from fusion.torch_tools import load_checkpoint, write_checkpoint
+from fusion.torch_tools import load_checkpoint, mixed, write_checkpoint
 from fusion.training.data import PairMemory
 from fusion.training.settings import TrainSettings
 
@@ -41,11 +41,6 @@ class TrainingRun:
         self.optimizer = torch.optim.Adam(
             method.parameters(), lr=settings.learning_rate, betas=(0.9, 0.999)
         )
-        mixed = settings.mixed_precision
-        bf16 = mixed and torch.cuda.is_bf16_supported()
-        self.low = torch.bfloat16 if bf16 else torch.float16
-        # bfloat16 has float32's range; only float16 needs its loss scaled.
-        self.scaler = torch.amp.GradScaler("cuda", enabled=mixed and not bf16)
 
     def epochs(
         self, data: PairMemory, val: PairMemory, on_epoch: Callable[[Row], None] | None
@@ -81,19 +76,17 @@ class TrainingRun:
         if not bool(total.isfinite()):
             raise InputError(
                 f"The training loss became {total.item()} in epoch {epoch}, step {step}; lower "
-                f"learning_rate (now {self.settings.learning_rate}), switch mixed_precision off, "
-                f"or check the images."
+                f"learning_rate (now {self.settings.learning_rate}), use precision: "
+                f'"fp32", or check the images.'
             )
         self.optimizer.zero_grad()
-        torch.autograd.backward(self.scaler.scale(total))
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        torch.autograd.backward(total)
+        self.optimizer.step()
         return {key: value.detach().float() for key, value in losses.items()}
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         infrared, visible = (part.to(self.where).float() / 255 for part in batch)
-        mixed = self.settings.mixed_precision
-        with torch.autocast(self.where.type, dtype=self.low if mixed else None, enabled=mixed):
+        with mixed(self.settings.precision, self.where):
             return self.method.loss(infrared, visible)
 
     @torch.no_grad()
@@ -113,7 +106,6 @@ class TrainingRun:
             "history": self.history,
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state(self.where) if cuda else None,
         }
@@ -127,7 +119,6 @@ class TrainingRun:
         _check_state(self.state, content, self.identity, self.settings.epochs)
         self.method.load_state_dict(content["method"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.scaler.load_state_dict(content["scaler"])
         self.history = content["history"]
         torch.set_rng_state(content["rng"])
         if self.where.type == "cuda" and content["cuda_rng"] is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field
 
 from fusion.checkpointing import Checkpointed
@@ -12,7 +14,8 @@ class TrainSettings(Checkpointed):
 
     An epoch is one pass over the training pairs. `crops_per_image` random crops of every pair
     (`crop` pixels square) make an epoch; the paper's protocol is 1, but a small data set needs
-    more to fill a batch. `validate_every` counts epochs. Raises pydantic's ValidationError,
+    more to fill a batch. `validate_every` counts epochs. "fp32" is float32 throughout; on a GPU,
+    "tf32" has products of 10 bits, "bf16" mixes in bfloat16. Raises pydantic's ValidationError,
     naming key and value, for a value of another type or out of range.
     """
 
@@ -23,5 +26,5 @@ class TrainSettings(Checkpointed):
     crop: int = Field(default=64, ge=8)
     crops_per_image: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
-    mixed_precision: bool = False
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     validate_every: int = Field(default=1, ge=1)

@@ -17,7 +17,13 @@ from fusion.looking.contact_sheet import contact_sheet
 from fusion.method import FusionMethod
 from fusion.pairs import ImagePair
 from fusion.registry import method_class, resolve_params
-from fusion.torch_tools import limited_threads, resolve_device
+from fusion.torch_tools import (
+    check_precision,
+    float32_products,
+    limited_threads,
+    resolve_device,
+    room_for,
+)
 from fusion.training.data import PairMemory
 from fusion.training.run import Row, TrainingRun
 from fusion.training.settings import TrainSettings
@@ -56,9 +62,8 @@ def train(
     the CPU ends with the very weights of an uninterrupted run with as many threads. `epochs` may
     grow. Raises InputError for wrong settings, images or states, and when the loss is not finite.
     """
-    if settings.mixed_precision and not device.startswith("cuda"):
-        raise InputError(f'mixed_precision needs a CUDA device, not "{device}"; set it to false.')
     where = resolve_device(device)
+    check_precision(settings.precision, device)
     cls = method_class(method_name)
     if not cls.trainable:
         raise InputError(f'The method "{method_name}" has no training recipe; it only fuses.')
@@ -69,7 +74,13 @@ def train(
     data.check_epoch(settings.batch_size, settings.crops_per_image)
     val = PairMemory(val_pairs, settings.crop)
     identity = _identity(method_name, arguments, settings, seed, data, val)
-    with limited_threads(threads), _own_randomness(where):
+    batch = f"batch_size: {settings.batch_size} with crop: {settings.crop}; lower one of them"
+    with (
+        limited_threads(threads),
+        _own_randomness(where),
+        float32_products(settings.precision),
+        room_for(settings.batch_size, device, batch),
+    ):
         torch.manual_seed(seed)
         method, state = cls(**arguments).to(where), out / "state.pt"
         run = TrainingRun(method, settings, seed, where, state, identity)

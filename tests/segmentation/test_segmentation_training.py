@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from fusion.errors import InputError
 from fusion.pairs import write_png
 from fusion.palette import MASKS
-from fusion.torch_tools import write_checkpoint
+from fusion.torch_tools import REHEARSED_IMAGES, write_checkpoint
 from segmentation import samples
 from segmentation.datasets import write_mask
 from segmentation.iou import evaluate
@@ -330,3 +330,43 @@ def test_class_weights_change_the_outcome(data: Data, tmp_path: Path) -> None:
     plain = data.train(tmp_path / "a", one)
     weighted = data.train(tmp_path / "b", changed(epochs=1, class_weights="median_frequency"))
     assert not same(plain.weights, weighted.weights)
+
+
+def test_a_rehearsal_in_fp32_is_the_cpu_and_bf16_is_not(data: Data, tmp_path: Path) -> None:
+    cpu = data.train(tmp_path / "cpu")
+    full = data.train(tmp_path / "full", device="rehearse:0")
+    best = changed(precision="bf16", select="best")
+    half = data.train(tmp_path / "half", best, device="rehearse:0")
+    assert same(cpu.weights, full.weights)
+    assert not same(cpu.weights, half.weights)
+    state = read_dictionary(half.weights)["state_dict"]
+    assert {value.dtype for value in state.values()} <= {torch.float32, torch.int64}
+    with pytest.raises(InputError, match='precision: "bf16" needs a CUDA device'):
+        data.train(tmp_path / "no", best)
+
+
+def test_memory_that_ends_is_told_with_the_remedy(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REHEARSED_IMAGES, "1")
+    said = "too small for batch: 2 of 32x32 pixels; lower batch, height or width"
+    with pytest.raises(InputError, match=said):
+        data.train(tmp_path, device="rehearse:0")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_float32_is_multiplied_as_such_unless_asked_otherwise(
+    data: Data, tmp_path: Path, precision: str
+) -> None:
+    seen: list[bool] = []
+    before = torch.backends.cudnn.allow_tf32
+    data.train(
+        tmp_path,
+        changed(precision=precision, epochs=1),
+        device="rehearse:0",
+        on_epoch=lambda row: seen.extend(
+            (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+        ),
+    )
+    assert seen == [precision == "tf32"] * 2
+    assert torch.backends.cudnn.allow_tf32 == before

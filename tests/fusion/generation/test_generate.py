@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from fusion import load_method
 from fusion.errors import InputError
+from fusion.generation import device as device_module
 from fusion.generation import folder as generation
 from fusion.generation import items
 from fusion.generation.batches import LOOK_AHEAD, batches
@@ -59,14 +61,47 @@ def mean(pair: ImagePair) -> np.ndarray:
     return np.round(total / 2).astype(np.uint8)
 
 
-@pytest.mark.parametrize("batch", [1, 2, 4])
+@pytest.mark.parametrize(("device", "flying"), [("cpu", 0), ("rehearse:0", 1)])
+def test_on_an_accelerator_the_next_batch_is_launched_first(
+    pairs: list[ImagePair],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    flying: int,
+) -> None:
+    events: list[str] = []
+    launch, images = device_module.launch, device_module.Launched.images
+
+    def launched(*given: Any) -> device_module.Launched:
+        events.append("launch")
+        return launch(*given)
+
+    def arrived(batch: device_module.Launched) -> Any:
+        events.append("arrive")
+        return images(batch)
+
+    monkeypatch.setattr(device_module, "launch", launched)
+    monkeypatch.setattr(device_module.Launched, "images", arrived)
+    fuse_folder(load_method("maximum"), pairs[:3], tmp_path / "out", device=device)
+    once = ["launch", "arrive"]
+    assert events == (["launch", *once, *once, "arrive"] if flying else once * 3)
+
+
+@pytest.mark.parametrize(
+    ("batch", "device"), [(1, "cpu"), (2, "cpu"), (4, "cpu"), (1, "rehearse:0"), (2, "rehearse:0")]
+)
 def test_every_pair_is_fused_and_coloured(
-    pairs: list[ImagePair], tmp_path: Path, batch: int
+    pairs: list[ImagePair], tmp_path: Path, batch: int, device: str
 ) -> None:
     seen: list[tuple[int, int]] = []
     out = tmp_path / "deep" / "out"
     summary = fuse_folder(
-        load_method("maximum"), pairs, out, batch=batch, on_progress=lambda *a: seen.append(a)
+        load_method("maximum"),
+        pairs,
+        out,
+        batch=batch,
+        device=device,
+        on_progress=lambda *a: seen.append(a),
     )
     assert isinstance(summary, FuseSummary)
     assert summary.count == 6

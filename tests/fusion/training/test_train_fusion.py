@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from fusion import load_method, registry
 from fusion.errors import InputError
 from fusion.pairs import ImagePair, list_pairs, read_rgb, write_png
+from fusion.torch_tools import REHEARSED_IMAGES
 from fusion.training.data import PairMemory
 from fusion.training.settings import TrainSettings
 from fusion.training.train import TrainResult, train
@@ -258,7 +259,8 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(
     [
         ({"batch_size": 13}, r"4 training pairs x 3 crops_per_image .* one batch of 13"),
         ({"crop": 13}, r"ir/p0\.png is 16x12, smaller than the training crop of 13"),
-        ({"mixed_precision": True}, 'mixed_precision needs a CUDA device, not "cpu"'),
+        ({"precision": "bf16"}, 'precision: "bf16" needs a CUDA device, and this is "cpu"'),
+        ({"precision": "tf32"}, 'precision: "tf32" needs a CUDA device, and this is "cpu"'),
     ],
 )
 def test_settings_that_do_not_fit_the_images(
@@ -280,12 +282,34 @@ def test_settings_that_do_not_fit_the_images(
         ("learning_rate", 0.0, "greater than 0"),
         ("learning_rate", float("nan"), "a finite number"),
         ("learning_rate", "1e-4", "a valid number"),
-        ("mixed_precision", 1, "a valid boolean"),
+        ("precision", "fp16", "'fp32', 'tf32' or 'bf16'"),
     ],
 )
 def test_settings_are_checked(key: str, value: object, said: str) -> None:
     with pytest.raises(ValidationError, match=rf"{key}\n  .*{said}.*input_value={value!r}"):
         changed(**{key: value})
+
+
+def test_a_rehearsal_in_fp32_is_the_cpu(pairs: list[ImagePair], tmp_path: Path) -> None:
+    cpu, rehearsed = (run(pairs, tmp_path / d[:3], device=d) for d in ("cpu", "rehearse:0"))
+    assert same(weights(cpu), weights(rehearsed))
+
+
+def test_bf16_mixes_and_keeps_float32_weights(pairs: list[ImagePair], tmp_path: Path) -> None:
+    full = run(pairs, tmp_path / "full", device="rehearse:0")
+    half = run(pairs, tmp_path / "half", changed(precision="bf16"), device="rehearse:0")
+    assert {value.dtype for value in weights(half).values()} <= {torch.float32, torch.int64}
+    assert not same(weights(full), weights(half))
+
+
+def test_memory_that_ends_is_told_with_the_remedy(
+    pairs: list[ImagePair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REHEARSED_IMAGES, "3")
+    said = r"memory of rehearse:0 is too small for batch_size: 4 with crop: 8; lower one of them\."
+    with pytest.raises(InputError, match=said):
+        run(pairs, tmp_path / "out", device="rehearse:0")
+    run(pairs, tmp_path / "out", changed(batch_size=3), device="rehearse:0")
 
 
 def test_defaults_are_the_papers() -> None:
