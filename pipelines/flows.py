@@ -49,6 +49,7 @@ from pipelines.views.tracking.tracker import Tracker
 Overrides = dict[str, Any]
 Experiment = Annotated[str | ExperimentSpec, WithJsonSchema({"type": "string"})]
 """A name, a YAML file, or what has been loaded from one; a deployment is asked for text."""
+SKIP = "The other methods run with --skip-blocked."
 ARTIFACT = "The tables as they stood when the run ended; fuse-then table prints them again."
 
 
@@ -65,10 +66,11 @@ def fuse_then_detect(
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
+    skip_blocked: bool = False,
 ) -> Comparison:
     """Train each fusion method, fuse the dataset, train YOLOv5 on it, and tabulate AP."""
     return run_experiment(
-        Work(store, devices, jobs), experiment, overrides, (task_of("detection"),)
+        Work(store, devices, jobs, skip_blocked), experiment, overrides, (task_of("detection"),)
     )
 
 
@@ -79,10 +81,11 @@ def fuse_then_segment(
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
+    skip_blocked: bool = False,
 ) -> Comparison:
     """Train each fusion method, fuse the dataset, train DeepLabV3 on it, and tabulate IoU."""
     return run_experiment(
-        Work(store, devices, jobs), experiment, overrides, (task_of("segmentation"),)
+        Work(store, devices, jobs, skip_blocked), experiment, overrides, (task_of("segmentation"),)
     )
 
 
@@ -93,9 +96,12 @@ def fuse_then_score(
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
+    skip_blocked: bool = False,
 ) -> Comparison:
     """Train each fusion method, fuse the dataset, and tabulate how good the images look."""
-    return run_experiment(Work(store, devices, jobs), experiment, overrides, (task_of("scoring"),))
+    return run_experiment(
+        Work(store, devices, jobs, skip_blocked), experiment, overrides, (task_of("scoring"),)
+    )
 
 
 @flow(name="compare", flow_run_name=_run_name)
@@ -105,9 +111,10 @@ def compare(
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
+    skip_blocked: bool = False,
 ) -> Comparison:
     """Do all: every method's fused images are made once and serve every task."""
-    return run_experiment(Work(store, devices, jobs), experiment, overrides, tasks())
+    return run_experiment(Work(store, devices, jobs, skip_blocked), experiment, overrides, tasks())
 
 
 @flow(name="train-fusion", flow_run_name=_run_name)
@@ -117,9 +124,10 @@ def train_fusion(
     store: str | None = None,
     devices: str | None = None,
     jobs: int | None = None,
+    skip_blocked: bool = False,
 ) -> list[Path]:
     """Train the fusion networks of an experiment, and nothing else; return their weights."""
-    work = Work(store, devices, jobs)
+    work = Work(store, devices, jobs, skip_blocked)
     with work.screen.live():
         plan = work.plan(experiment, overrides, tasks())
         remember(plan, work.store)
@@ -177,9 +185,19 @@ def make(title: str, step: Step, work: Work, timeout_seconds: float) -> State[No
 
 
 class Work:
-    """Where a flow run works: store, devices, screen, and the steps under way."""
+    """Where a flow run works: store, devices, screen, and the steps under way.
 
-    def __init__(self, store: str | None, devices: str | None, jobs: int | None) -> None:
+    With `skip_blocked` cells that cannot run are left out as long as there are others.
+    """
+
+    def __init__(
+        self,
+        store: str | None,
+        devices: str | None,
+        jobs: int | None,
+        skip_blocked: bool = False,
+    ) -> None:
+        self.skip_blocked = skip_blocked
         self.store = open_store(store)
         self.slots = slots(devices, jobs)
         self.screen = Screen()
@@ -191,8 +209,11 @@ class Work:
         if isinstance(experiment, str):
             experiment = load_experiment(experiment, overrides)
         plan = make_plan(experiment, self.store, wanted, self.screen.reporter())
-        if plan.blocked:
-            raise InputError("\n".join(dict.fromkeys(why for _, why in plan.blocked)))
+        reasons = "\n".join(dict.fromkeys(why for _, why in plan.blocked))
+        if plan.blocked and not (self.skip_blocked and plan.cells):
+            raise InputError(f"{reasons}\n{SKIP}" if plan.cells else reasons)
+        for title, why in plan.blocked:
+            self.screen.say(f"  left out  {title}: {why}")
         return plan
 
     def run(

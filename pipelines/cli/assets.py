@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -137,18 +138,57 @@ def weights_path(name: PublishedName, /) -> int:
     return 0
 
 
-def weights_fetch(name: PublishedName, /) -> int:
-    """Download a checkpoint to where ``checkpoint: published`` finds it."""
+def weights_fetch(
+    name: Annotated[
+        str | None,
+        Parameter(
+            help="NAME, as fuse-then weights list prints it.",
+            completer=lambda _: [entry.name for entry in catalogue.published()],
+        ),
+    ] = None,
+    /,
+    *,
+    experiment: Annotated[
+        str | None,
+        Parameter(metavar="NAME", help="Instead, all that the rows of an experiment lack."),
+    ] = None,
+) -> int:
+    """Download checkpoints to where ``checkpoint: published`` finds them; 2 if one is left."""
+    if (name is None) == (experiment is None):
+        raise InputError("Name either a checkpoint or, with --experiment, an experiment.")
+    if name is not None:
+        _fetch(find_published(name))
+        return 0
+    from pipelines.planning.lacks import assumed_data, lacks_of
+    from pipelines.specs.loading import load_experiment
+
+    with assumed_data():
+        spec = load_experiment(str(experiment))
+    lacking = lacks_of(spec).weights
+    if not lacking:
+        print(f"{spec.name} lacks no published weights.")
+    return max((_fetched(entry) for entry in lacking), default=0)
+
+
+def _fetched(entry: Published) -> int:
+    """Fetch one of several checkpoints, and say what is wrong with it; the others go on."""
+    try:
+        _fetch(entry)
+    except InputError as error:
+        print(f"{entry.name}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _fetch(entry: Published) -> None:
     from pipelines.execution.progress import Screen
 
-    entry = find_published(name)
     screen = Screen()
     screen.say(f"{entry.name}: licence {entry.licence}; from {entry.files[0].source}")
     for file, path in files_of(entry):
         with screen.live(), screen.step(file.name) as report:
             fetch(file, path, lambda done, total: report(done, total or done, "bytes"))
         print(path)
-    return 0
 
 
 def _state(entry: Published) -> str:

@@ -54,6 +54,12 @@ COMMANDS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "fuse-then table demo --format latex",
         ),
         (
+            "paper",
+            "plan:paper",
+            "Print one of the paper's tables as the paper printed it.",
+            "fuse-then paper table4 --format md",
+        ),
+        (
             "report",
             "publish:report",
             "Write one HTML page of whatever is finished.",
@@ -132,7 +138,7 @@ COMMANDS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         (
             "weights fetch",
             "assets:weights_fetch",
-            "Download a checkpoint and check it.",
+            "Download a checkpoint, or all that an experiment lacks, and check it.",
             "fuse-then weights fetch mmdrfuse/student",
         ),
     ),

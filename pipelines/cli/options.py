@@ -126,3 +126,7 @@ class WorkOptions(ExperimentOptions):
             "there are two cores).",
         ),
     ] = None
+    skip_blocked: Annotated[
+        bool,
+        Parameter(help="Run what can run; leave out methods whose weights or data are missing."),
+    ] = False

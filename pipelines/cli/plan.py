@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +26,10 @@ Format = Literal["text", "md", "csv", "latex", "json"]
 
 def plan(experiment: Experiment, /, *, options: ExperimentOptions = AS_WRITTEN) -> int:
     """Print each stage of an experiment: cached, to run or blocked, and why; 2 if one is."""
-    made, store = planned(experiment, options)
+    from pipelines.planning.lacks import UNSET, assumed_data, lacks_of
+
+    with assumed_data() as unset:
+        made, store = planned(experiment, options)
     stages = {
         stage.title: (stage, step.title)
         for cell in (*made.cells, *made.perturbed)
@@ -40,6 +44,9 @@ def plan(experiment: Experiment, /, *, options: ExperimentOptions = AS_WRITTEN) 
     counts["blocked"] += len(made.blocked)
     for line in _blocked(made):
         print(f"{'blocked':8}  {line}")
+    if made.blocked:
+        print(*lacks_of(made.experiment).lines(shlex.join(made.experiment.words)), sep="\n")
+        print(*([UNSET] if unset else []), end="\n" if unset else "")
     print(", ".join(f"{count} {state}" for state, count in counts.items() if count))
     return 2 if made.blocked else 0
 
@@ -57,6 +64,12 @@ def _state(stage: Stage, store: Store) -> tuple[str, str]:
     return "to run", f" (begun or failed before: {log})" if log.exists() else " (not made yet)"
 
 
+def _printed(_: object) -> list[str]:
+    from pipelines.results.paper import printed_names
+
+    return printed_names()
+
+
 def table(
     experiment: Experiment,
     /,
@@ -71,6 +84,21 @@ def table(
     print_tables(finished_tables(read_results(made, store), form), form)
     for line in _blocked(made):
         print(f"blocked: {line}", file=sys.stderr)
+    return 0
+
+
+def paper(
+    table: Annotated[
+        str, Parameter(help="One of the paper's tables: table1 to table5.", completer=_printed)
+    ],
+    /,
+    *,
+    form: Annotated[Format, Parameter(name="--format", help="How to write it.")] = "text",
+) -> int:
+    """Print one of the paper's tables as the paper printed it."""
+    from pipelines.results.paper import printed_tables
+
+    print_tables(printed_tables(table), form)
     return 0
 
 

@@ -80,7 +80,9 @@ def train_fusion(
 
     spec = load_experiment(experiment, options.overrides)
     with flows() as known:
-        weights = known.train_fusion(spec, None, options.store, options.devices, options.jobs)
+        asked = {"skip_blocked": True} if options.skip_blocked else {}
+        given = (options.store, options.devices, options.jobs)
+        weights = known.train_fusion(spec, None, *given, **asked)
     print("\n".join(map(str, weights)))
     return 0
 
@@ -97,7 +99,8 @@ def _run(flow: str, task: str | None, experiment: str, options: WorkOptions, flo
     with flows() as known:
         try:
             run = getattr(known, flow)
-            comparison = run(spec, None, options.store, options.devices, options.jobs)
+            asked = {"skip_blocked": True} if options.skip_blocked else {}
+            comparison = run(spec, None, options.store, options.devices, options.jobs, **asked)
         except RunFailed as failure:
             print_comparison(failure.comparison)
             raise

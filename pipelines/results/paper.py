@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fusion.errors import InputError, did_you_mean
 from pipelines.results.protocol.deviations import stated_of
+from pipelines.results.protocol.settings import words
 from pipelines.results.protocol.stated import read_stated
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.experiment import ExperimentSpec
@@ -68,12 +69,20 @@ def read_paper_table(name: str, part: str = "") -> Printed:
     }
 
 
+def printed_names() -> list[str]:
+    """Return the names of the paper's tables that are on file."""
+    return sorted(file.stem for file in _folder().glob("*.csv"))
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("configs"))) / "paper"
+
+
 def _lines(name: str) -> list[dict[str, str]]:
-    folder = Path(str(resources.files("configs"))) / "paper"
-    path = folder / f"{name}.csv"
+    path = _folder() / f"{name}.csv"
     if not path.is_file():
-        known = [file.stem for file in folder.glob("*.csv")]
-        raise InputError(f'There is no "{name}" in configs/paper.{did_you_mean(name, known)}')
+        hint = did_you_mean(name, printed_names())
+        raise InputError(f'There is no "{name}" in configs/paper.{hint}')
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(line for line in stream if not line.startswith("#")))
 
@@ -92,9 +101,8 @@ def _as_printed(name: str, part: str) -> Table:
     )
     task = task_of(stated.task if stated is not None else "scoring")
     title = f"{stated.title if stated is not None else name}{f', {part}' if part else ''}"
-    told = tuple(
-        f"Stated: {one.setting} {one.value} (section {one.section})."
-        for one in (stated.settings if stated is not None else ())
-    )
+    stating = stated.settings if stated is not None else ()
+    settings = [f"{one.setting} {words(one.value)} (section {one.section})" for one in stating]
+    told = (f"Stated by the paper: {', '.join(settings)}.",) if settings else ()
     digits = 3 if task.per_image else 1
     return Table(title, task.name, columns, rows, told, (), f"{name}-{part}".strip("-"), digits)

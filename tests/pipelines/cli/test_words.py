@@ -72,14 +72,15 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 
 NAMES = [words for commands in COMMANDS.values() for words, *_ in commands]
 OPTIONS = {
-    "compare": "--set --store --devices --jobs",
-    "detect": "--set --store --devices --jobs",
-    "segment": "--set --store --devices --jobs",
+    "compare": "--set --store --devices --jobs --skip-blocked",
+    "detect": "--set --store --devices --jobs --skip-blocked",
+    "segment": "--set --store --devices --jobs --skip-blocked",
     "score": "--set --store --devices --jobs --infrared --visible --fused --convention --metrics "
-    "--json --per-image --device",
-    "train-fusion": "--set --store --devices --jobs",
+    "--json --per-image --device --skip-blocked",
+    "train-fusion": "--set --store --devices --jobs --skip-blocked",
     "plan": "--set --store",
     "table": "--set --store --format",
+    "paper": "--format",
     "report": "--set --store --out",
     "mlflow sync": "--uri --store",
     "fuse": "--infrared --visible --out --checkpoint --set --device --gray",
@@ -92,7 +93,7 @@ OPTIONS = {
     "weights list": "",
     "weights verify": "",
     "weights path": "",
-    "weights fetch": "",
+    "weights fetch": "--experiment",
 }
 """What scripts out there may say: to these may be added, and none may go."""
 
