@@ -24,6 +24,7 @@ BASELINES = ("infrared", "visible")
 
 def gather_pictures(results: Results, tables: Iterable[Table]) -> Path:
     """Gather what the finished cells have drawn; draw ranks and comparison sheets; return where."""
+    from pipelines.views.printed import write_printed
     from pipelines.views.ranks import write_ranks
     from pipelines.views.robustness import write_robustness
 
@@ -38,8 +39,10 @@ def gather_pictures(results: Results, tables: Iterable[Table]) -> Path:
             title = f"{cell.method.row}, seed {cell.seed}"
             for path in (*_drawn(stage.folder), *stage_charts(stage.stage, store, title)):
                 _link(path, folder / f"{row}-{kind}{seed}-{path.name}")
+    methods = [(method.row, method.name) for method in results.plan.experiment.methods]
     for table in tables:
         write_ranks(table, folder)
+        write_printed(table, methods, folder)
     write_robustness(results, folder)
     write_sheets(results, folder)
     return folder

@@ -15,6 +15,7 @@ from pipelines.views.charts.classes import class_bars
 from pipelines.views.charts.curves import loss_panels, precision_recall_panel
 from pipelines.views.charts.differences import forest
 from pipelines.views.charts.matrices import confusion_matrix, rank_matrix
+from pipelines.views.charts.printed import printed_charts
 from pipelines.views.charts.robustness import kinds_of, panel
 from pipelines.views.charts.speed import Point, pareto, scatter
 from pipelines.views.charts.theme import Chart, Looks
@@ -54,6 +55,12 @@ def by_column(table: Table, looks: Looks) -> list[Markup]:
     """Return bars for each column in which a method has a value."""
     charts = (class_bars(table, column, looks) for column in range(len(table.columns)))
     return [drawn(bars) for bars in charts if bars is not None]
+
+
+def printed(evidence: Evidence, looks: Looks) -> list[Markup]:
+    """Return our numbers against the paper's, where it prints any."""
+    charts = printed_charts(evidence.table, looks, evidence.task.per_image)
+    return [drawn(chart) for chart in charts.values()]
 
 
 def places(evidence: Evidence) -> Markup:

@@ -31,9 +31,11 @@ from pipelines.views.charts.differences import forest
 from pipelines.views.charts.markup import mark_of, page_svg
 from pipelines.views.charts.matrices import confusion_matrix, rank_bars, rank_matrix
 from pipelines.views.charts.parts import shortened
+from pipelines.views.charts.printed import both, printed_chart, printed_charts
 from pipelines.views.charts.robustness import kinds_of, panel, picture
 from pipelines.views.charts.speed import Axes, Point, log_ticks, name_boxes, pareto, scatter
 from pipelines.views.charts.theme import Chart, Looks, looks, png, shade, svg, swatch
+from pipelines.views.printed import write_printed
 
 EVIL = "<script>alert('x')</script> & <img src=x onerror=alert(1)>"
 NAMES = ("infrared", "visible", "average", EVIL)
@@ -300,6 +302,39 @@ def test_bars_of_ranks_count_metrics_by_place() -> None:
     assert [r["mean"] for r in rows(chart) if "mean" in r] == ["1.50", "1.67"]
 
 
+BESIDE = Table(
+    "title",
+    "detection",
+    ("person", EVIL),
+    (
+        Row("average", "ours", (Value(40.0, None, 1, (35.0, 44.0)), None), 1, 1),
+        Row("  paper", "paper", (Value(50.0, None, 1), Value(1.0, None, 1)), 1, 1),
+        Row("  difference", "difference", (Value(-10.0, None, 1), None), 1, 1),
+        Row(EVIL, "ours", (Value(30.0, None, 1), Value(20.0, None, 1)), 1, 1),
+        Row("  paper", "paper", (Value(31.0, None, 1), Value(20.5, None, 1)), 1, 1),
+        Row("visible", "ours", (Value(10.0, None, 1), Value(10.0, None, 1)), 1, 1),
+    ),
+    (),
+    (),
+    "detection",
+)
+
+
+def test_each_cell_that_both_have_is_a_point_beside_the_paper() -> None:
+    assert [(one.method, one.column, one.paper) for one in both(BESIDE)] == [
+        ("average", "person", 50.0),
+        (EVIL, "person", 31.0),
+        (EVIL, EVIL, 20.5),
+    ]
+    chart = printed_chart(BESIDE, LOOKS)
+    assert chart is not None
+    assert of(chart, "average", "ours", "paper", "low", "high") == (40.0, 50.0, 35.0, 44.0)
+    assert of(chart, EVIL, "ours", "low") == (30.0, None)
+    assert "the farthest is average, person: 40.0, paper 50.0" in chart.to_dict()["description"]
+    assert list(printed_charts(BESIDE, LOOKS, per_image=True)) == ["person", EVIL]
+    assert printed_chart(table(Value(1.0, None, 1)), LOOKS) is None
+
+
 CHARTS: dict[str, Callable[[Looks], Chart | None]] = {
     "differences": lambda given: forest(differences(-2, 3, -4, 1), given, 1, lower=False),
     "one difference": lambda given: forest(differences(0.0), given, 3, lower=True),
@@ -325,6 +360,8 @@ CHARTS: dict[str, Callable[[Looks], Chart | None]] = {
     "nothing finished": lambda given: panel("shift", [curve("shift", EVIL, {}, {}, {})], given),
     "confusion": lambda given: confusion_matrix(EVIL, CONFUSION, ("road", EVIL, "car")),
     "one class": lambda given: confusion_matrix(EVIL, np.zeros((1, 1), np.int64), ("road",)),
+    "beside the paper": lambda given: printed_chart(BESIDE, given),
+    "a column beside the paper": lambda given: printed_charts(BESIDE, given, True)[EVIL],
     "ranks": lambda given: rank_matrix({"average": (0.1, 0.9), EVIL: (0.9, 0.1)}),
     "rank bars": lambda given: rank_bars({"average": (1.0, 2.0), EVIL: (2.0, 1.0)}, EVIL),
     "one speed": lambda given: scatter(POINTS[:1], "mAP50", given, lower=True),
@@ -416,3 +453,14 @@ def test_what_xml_cannot_hold_is_left_out() -> None:
 def test_numbers_that_are_not_finite_are_absent() -> None:
     chart = scatter([Point("infrared", 0.1, 5.0, (math.nan, 6.0))], "mAP50", LOOKS, lower=False)
     assert of(chart, "infrared", "low", "high") == (None, 6.0)
+
+
+def test_pictures_beside_the_paper_are_written_where_there_are_cells(tmp_path: Path) -> None:
+    methods = [(name, name) for name in NAMES]
+    (path,) = write_printed(BESIDE, methods, tmp_path)
+    assert path.name == "detection-paper.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    scores = replace(BESIDE, task="scoring", name="scoring-CT", columns=("SD", "AG"))
+    names = [path.name for path in write_printed(scores, methods, tmp_path)]
+    assert names == ["scoring-CT-paper-SD.png", "scoring-CT-paper-AG.png"]
+    assert write_printed(table(Value(1.0, None, 1)), methods, tmp_path) == []

@@ -133,6 +133,8 @@ def test_the_papers_rows_stand_beneath_ours(made: Made, monkeypatch: pytest.Monk
     assert [said(line[0]) for line in lines] == ["LKC-FUNet", "paper", "difference"]
     assert said(lines[1][1]) == "81.5"
     assert tree.text.count("White diamonds: the paper") == 1
+    assert tree.text.count("Beside the paper") == 1
+    assert "Ours against the paper: 2 cells" in " ".join(tree.values("aria-label"))
 
 
 def test_every_table_can_be_copied(made: Made, tree: Tree) -> None:
