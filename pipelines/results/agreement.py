@@ -32,14 +32,13 @@ class Agreement:
 def agreements(evidence: Sequence[Evidence]) -> tuple[Agreement, ...]:
     """Return how far orders of the same methods agree, wherever at least three methods have both.
 
-    Ours against the paper's in a table's headline; the headlines of every two tables; and every
-    quality metric against mAP50 and mIoU. Where lower is better the sign is turned, so that tau is
-    1 where both name the same order of merit.
+    Ours against the paper's in a table's headline, or in every quality metric; the headlines of
+    every two tables; and every quality metric against mAP50 and mIoU. Where lower is better the
+    sign is turned, so that tau is 1 where both name the same order of merit.
     """
     found: list[Agreement] = []
     for one in evidence:
-        ours, paper = (_order(one.table, one.headline, kind) for kind in ("ours", "paper"))
-        found += _agreement(f"ours, {one.table.title}", ours, "paper", paper)
+        found += _with_the_paper(one)
     for first, second in combinations(evidence, 2):
         found += _agreement(*_headline(first), *_headline(second))
     shares = [one for one in evidence if not task_of(one.table.task).per_image]
@@ -48,6 +47,17 @@ def agreements(evidence: Sequence[Evidence]) -> tuple[Agreement, ...]:
             for share in shares:
                 found += _agreement(name, order, *_headline(share))
     return tuple(found)
+
+
+def _with_the_paper(one: Evidence) -> Iterator[Agreement]:
+    """Yield the agreement in the headline; of quality metrics, which have none, in each."""
+    table = one.table
+    columns = {f"ours, {table.title}": one.headline}
+    if task_of(table.task).per_image:
+        columns = {f"{c}, {table.title}": c for c in table.columns if c != MEAN_RANK}
+    for title, column in columns.items():
+        ours, paper = (_order(table, column, kind) for kind in ("ours", "paper"))
+        yield from _agreement(title, ours, "paper", paper)
 
 
 def _metrics(table: Table) -> Iterator[tuple[str, Order]]:

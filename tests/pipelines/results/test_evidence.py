@@ -457,6 +457,20 @@ def test_agreement_with_the_paper_and_between_tables() -> None:
     )
 
 
+def test_quality_metrics_agree_with_the_paper_one_by_one() -> None:
+    found = []
+    for number, (mine, printed) in enumerate([(1.0, 3.0), (2.0, 2.0), (3.0, 4.0)]):
+        ours = (Value(mine, None, 1), Value(mine, None, 1), Value(2.0, None, 1))
+        theirs = (Value(printed, None, 1), Value(-mine, None, 1), None)
+        found += [Row(f"m{number}", "ours", ours, 1, 1), Row("  paper", "paper", theirs, 1, 1)]
+    table = Table("q", "scoring", ("SD", "AG", "mean rank"), tuple(found), (), (), "scoring")
+    quality = Evidence(table, "mean rank", None, (), (), {}, ())
+    assert [(a.first, a.second, a.tau) for a in agreements([quality])] == [
+        ("SD, q", "paper", pytest.approx(1 / 3)),
+        ("AG, q", "paper", pytest.approx(-1)),
+    ]
+
+
 def test_agreement_of_metrics_turns_the_sign_where_lower_is_better() -> None:
     boxes = bare(table_of("detection", "mAP50", [1, 2, 3], [None] * 3))
     rows = tuple(

@@ -53,6 +53,8 @@ def others(value: Any, choices: tuple[Any, ...], key: str) -> Iterator[Any]:
         yield value[:-1]
     elif isinstance(value, str):
         yield "resnet18"
+    elif value is None and int in choices:
+        yield from (16, 1)
     yield from (choice for choice in choices if choice != value)
 
 
