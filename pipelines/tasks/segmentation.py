@@ -192,10 +192,16 @@ def resample(kept: Segmented, counts: NDArray[np.int32]) -> Floats:
 def deviations(spec: SegmentationSpec) -> tuple[str, ...]:
     """Return how the segmenter and its test are ours, in sentences."""
     start = "random weights" if spec.encoder_checkpoint is None else "given weights of its encoder"
+    lots = (
+        "crops of 35 % and more, flips, brightness and contrast"
+        if spec.augment
+        else "nothing drawn"
+    )
     return (
-        f"Not stated by the paper, ours: the segmenter starts from {start}; masks are predicted at "
-        f"{spec.width}x{spec.height} and compared at the labels' size, in one confusion matrix of "
-        f"all test images; mIoU counts the background as the paper's does.",
+        f"Not stated by the paper, ours: the segmenter starts from {start} and learns from all "
+        f"pairs with {lots}; masks are predicted at {spec.width}x{spec.height} and compared at the "
+        f"labels' size, in one confusion matrix of all test images; mIoU counts the background as "
+        f"the paper's does.",
     )
 
 

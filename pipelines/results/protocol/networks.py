@@ -77,22 +77,23 @@ def network_deviations(experiment: ExperimentSpec, stated: Stated | None) -> Ite
 def _trainings(experiment: ExperimentSpec, stated: Stated | None) -> Iterator[str]:
     """Yield the trainings beside the paper's, rows of the same budget together."""
     rows: dict[str, list[str]] = {}
-    for method in experiment.methods:
-        if method.train is None:
-            continue
+    trained = [method for method in experiment.methods if method.train is not None]
+    for method in trained:
         known = stated.fusion if stated is not None and method.name == OURS else ()
-        compared = compare_settings(method.train, known)
-        for sentence in compared.sentences(" (training of {rows})"):
-            rows.setdefault(sentence, []).append(method.row)
+        if method.train is not None:
+            for sentence in compare_settings(method.train, known).sentences(" ({rows})"):
+                rows.setdefault(sentence, []).append(method.row)
     for sentence, of in rows.items():
-        yield sentence.replace("{rows}", ", ".join(of), 1)
-    design = [m for m in experiment.methods if m.name == OURS and m.train is not None]
+        every = len(of) == len(trained) > 1
+        whose = "every trained row" if every else f"training of {'; '.join(of)}"
+        yield sentence.replace("{rows}", whose, 1)
+    design = [method for method in trained if method.name == OURS]
     whole = [m.row for m in design if m.params in ({}, {"preset": "paper"})]
     if whole:
-        yield PAPER_AND_CODE.format(rows=", ".join(whole))
-    for method in design:
-        if method.row not in whole:
-            yield f"{method.row} is not the paper's network: {words(method.params)}."
+        yield PAPER_AND_CODE.format(rows="; ".join(whole))
+    others = [f"{m.row} ({words(m.params)})" for m in design if m.row not in whole]
+    if others:
+        yield f"Other networks than the paper's LKC-FUNet: {'; '.join(others)}."
 
 
 def _conventions(methods: Sequence[MethodSpec]) -> Iterator[str]:

@@ -149,8 +149,17 @@ def test_presets_checkpoints_and_budgets_of_fusion_methods_are_told() -> None:
     plain = [{"name": "cddfuse", "checkpoint": "published"}]
     assert any("cddfuse with defaults" in x for x in told("table4", "detection", methods=plain))
     lines = told("demo", "detection")
-    assert any("LKC-FUNet (tiny) is not the paper's network: preset=tiny" in x for x in lines)
+    other = "Other networks than the paper's LKC-FUNet: LKC-FUNet (tiny) (preset=tiny)."
+    assert other in lines
     assert any("epochs 24 (paper: 1000)" in line for line in lines)
+
+
+def test_rows_of_one_budget_share_their_sentences() -> None:
+    lines = told("table2", "scoring")
+    assert len([line for line in lines if "(every trained row)" in line]) == 2
+    changes = {"methods__0__train__epochs": 7}
+    (line,) = [x for x in told("table2", "scoring", **changes) if x.startswith(CHANGED)]
+    assert line == f"{CHANGED} (training of I: all BN, 3x3): epochs 7 (paper: 1000)."
 
 
 def test_one_network_for_all_seeds_is_told() -> None:
