@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from pipelines.cli.options import Experiment, ExperimentOptions
+from pipelines.cli.options import Experiment, ExperimentOptions, WorkOptions
 
 if TYPE_CHECKING:
     from pipelines.planning.plan import Plan
@@ -20,12 +20,28 @@ if TYPE_CHECKING:
     from pipelines.store.store import Store
 
 AS_WRITTEN = ExperimentOptions()
+AS_WRITTEN_WORK = WorkOptions()
 Format = Literal["text", "md", "csv", "latex", "json"]
 """As `pipelines.views.formats` has them, which a help page need not wait for."""
 
 
-def plan(experiment: Experiment, /, *, options: ExperimentOptions = AS_WRITTEN) -> int:
-    """Print each stage of an experiment: cached, to run or blocked, and why; 2 if one is."""
+def plan(
+    experiment: Experiment,
+    /,
+    *,
+    calibrate: Annotated[
+        bool,
+        Parameter(
+            help="First measure the networks' speed here, for at most half a minute, for the "
+            "cost of what was never made here; the result is kept in the store."
+        ),
+    ] = False,
+    options: WorkOptions = AS_WRITTEN_WORK,
+) -> int:
+    """Print each stage of an experiment: cached, to run or blocked, and why, and what it costs.
+
+    Returns 2 if a stage is blocked.
+    """
     from pipelines.planning.lacks import UNSET, assumed_data, lacks_of
 
     with assumed_data() as unset:
@@ -48,7 +64,19 @@ def plan(experiment: Experiment, /, *, options: ExperimentOptions = AS_WRITTEN) 
         print(*lacks_of(made.experiment).lines(shlex.join(made.experiment.words)), sep="\n")
         print(*([UNSET] if unset else []), end="\n" if unset else "")
     print(", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    print("\n".join(["", *_cost(made, store, options, calibrate)]))
     return 2 if made.blocked else 0
+
+
+def _cost(made: Plan, store: Store, options: WorkOptions, calibrate: bool) -> list[str]:
+    from pipelines.execution.devices import slots
+    from pipelines.execution.progress import Screen
+    from pipelines.planning.cost.summary import cost_lines
+
+    screen = Screen()
+    with screen.live():
+        places = slots(options.devices, options.jobs)
+        return cost_lines(made, store, places, screen.reporter(), calibrate)
 
 
 def _state(stage: Stage, store: Store) -> tuple[str, str]:

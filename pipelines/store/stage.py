@@ -96,6 +96,13 @@ class Machine(_Frozen):
     accelerators: tuple[str, ...] = ()
 
 
+def processor(device: str, threads: int, machine: Machine) -> str:
+    """Return what a device of a machine is called, for people: the accelerators or the cores."""
+    if device != "cpu" and machine.accelerators:
+        return ", ".join(sorted(set(machine.accelerators)))
+    return f"{machine.processor}, {threads} of {machine.cores} cores"
+
+
 class Manifest(_Frozen):
     """What is written last into a finished stage: all that its result can be traced to.
 
@@ -125,6 +132,4 @@ class Manifest(_Frozen):
     @property
     def processor(self) -> str:
         """What the stage ran on: the accelerators where one was used, else the processor."""
-        if self.device != "cpu" and self.machine.accelerators:
-            return ", ".join(sorted(set(self.machine.accelerators)))
-        return f"{self.machine.processor}, {self.threads} of {self.machine.cores} cores"
+        return processor(self.device, self.threads, self.machine)

@@ -14,16 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
 
-from detection.settings import CONFIDENCE, NMS_IOU, DetectorSettings, Engine
+from detection.settings import CONFIDENCE, NMS_IOU, STRIDE, DetectorSettings, Engine
 from pipelines.execution.job import Job, pictured
 from pipelines.specs.base import expand
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
-from pipelines.store.stage import Kind, Metrics, stage_of
+from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, start_of
 from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task
+from pipelines.tasks.work import Sizes, Work, trained_images
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
     from detection.ap import PrecisionRecall
     from detection.matching import Ranking
 
@@ -239,6 +244,66 @@ def resample(kept: Detected, counts: NDArray[np.int32]) -> Floats:
     return np.column_stack([ap.ap50, ap.map50, ap.map])
 
 
+def training_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of training: images are decoded once, or anew in every epoch."""
+    settings, apart = stage.spec["settings"], stage.local.get("settings", {})
+    often = settings["epochs"] if apart.get("cache") == "none" else 1
+    side, images = settings["image_size"], trained_images(settings, sizes)
+    return Work(
+        f"{__name__}:network",
+        {"model": settings["model"]},
+        images,
+        side,
+        side,
+        epochs=settings["epochs"],
+        batch=settings.get("micro_batch") or settings["batch"],
+        training=True,
+        precision=settings.get("precision", "fp32"),
+        handled=often * images * sizes.pixels,
+        parameter_bytes=4,
+    )
+
+
+def testing_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of testing: the longer side becomes `image_size`, the other by the stride."""
+    known = stage.inputs["detector"].spec["settings"]
+    scale = stage.spec["image_size"] / max(sizes.height, sizes.width)
+    height, width = (-(-side * scale // STRIDE) * STRIDE for side in (sizes.height, sizes.width))
+    return Work(
+        f"{__name__}:network",
+        {"model": known["model"]},
+        sizes.test,
+        height,
+        width,
+        batch=16,
+        handled=sizes.test * sizes.pixels,
+        data_bytes=100e3 * sizes.test,
+    )
+
+
+def network(
+    given: Mapping[str, Any], device: str, training: bool
+) -> tuple[nn.Module, Callable[[int, int, int], Tensor]]:
+    """Return the detector, and what shows it random images."""
+    import torch
+
+    from detection.yolo.ultralytics import build_network
+
+    built = build_network(given["model"], 6).to(device).train(training)
+
+    def total(outputs: Any) -> Tensor:
+        if isinstance(outputs, torch.Tensor):
+            return outputs.float().sum()
+        parts = outputs.values() if isinstance(outputs, Mapping) else outputs
+        sums: Tensor = sum(map(total, parts), torch.zeros((), device=device))
+        return sums
+
+    def forward(batch: int, height: int, width: int) -> Tensor:
+        return total(built(torch.rand(batch, 3, height, width, device=device)))
+
+    return built, forward
+
+
 def _loss(row: Mapping[str, float], side: str) -> float:
     return sum(row.get(f"{side}/{part}", math.nan) for part in LOSSES)
 
@@ -284,6 +349,7 @@ TASK = Task(
             lambda row: _loss(row, "val"),
         )
     },
+    works={TRAIN.name: training_work, TEST.name: testing_work},
     paper="table4",
     deviations=deviations,
     order=10,

@@ -16,8 +16,13 @@ from pipelines.store.digests import derive_seed, digest, names_digest
 from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, weights_digest
 from pipelines.tasks.task import History
+from pipelines.tasks.work import BACKWARD, Measure, Sizes, Work
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
     from fusion.method import FusionMethod
     from fusion.pairs import ImagePair
 
@@ -229,3 +234,86 @@ def _perturbed(job: Job, method: FusionMethod) -> dict[str, ImagePair]:
         first = job.spec["perturbed"] == "infrared"
         found[name] = replace(pair, infrared=image) if first else replace(pair, visible=image)
     return found
+
+
+def training_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of training: crops of pairs that are decoded once, in full batches."""
+    settings = stage.spec["settings"]
+    batch = settings["batch_size"]
+    images = sizes.train * settings["crops_per_image"] // batch * batch
+    images += sizes.val / BACKWARD / settings["validate_every"]
+    return Work(
+        f"{__name__}:network",
+        _network_of(stage),
+        images,
+        settings["crop"],
+        settings["crop"],
+        epochs=settings["epochs"],
+        batch=batch,
+        training=True,
+        precision=settings.get("precision", "fp32"),
+        handled=2 * sizes.train * sizes.pixels,
+        parameter_bytes=16,  # weights, and in the state weights and both of Adam's moments
+        code=stage.spec["code"],
+    )
+
+
+def fusing_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of fusing: two images are read and one is written, as large as the visible.
+
+    Images that are found by name are only copied.
+    """
+    from fusion.registry import card
+
+    images = sizes.test if "perturbed" in stage.spec else sizes.pairs
+    return Work(
+        "" if card(stage.spec["method"]).by_name else f"{__name__}:network",
+        _network_of(stage),
+        images,
+        sizes.height,
+        sizes.width,
+        handled=3 * images * sizes.pixels,
+        data_bytes=images * sizes.png_bytes,
+        code=stage.spec["code"],
+    )
+
+
+def perturbing_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of disturbing one image of every test pair."""
+    return Work(
+        "",
+        {"kind": stage.spec["kind"]},
+        sizes.test,
+        sizes.height,
+        sizes.width,
+        handled=2 * sizes.test * sizes.pixels,
+        data_bytes=sizes.test * sizes.png_bytes,
+    )
+
+
+def _network_of(stage: Stage) -> dict[str, Any]:
+    return {"method": stage.spec["method"], "params": dict(stage.spec["params"])}
+
+
+def network(
+    given: Mapping[str, Any], device: str, training: bool
+) -> tuple[nn.Module, Callable[[int, int, int], Tensor]]:
+    """Return a method without trained weights, and what shows it random pairs."""
+    import torch
+
+    from fusion.registry import load_method
+
+    method = load_method(given["method"], device=device, **given["params"]).train(training)
+
+    def forward(batch: int, height: int, width: int) -> Tensor:
+        pair = torch.rand(2, batch, 1, height, width, device=device)
+        return method.loss(*pair)["total"] if training else method(*pair).sum()
+
+    return method, forward
+
+
+WORKS: Mapping[str, Measure] = {
+    TRAIN.name: training_work,
+    FUSE.name: fusing_work,
+    PERTURB.name: perturbing_work,
+}

@@ -6,7 +6,7 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import model_validator
@@ -14,9 +14,15 @@ from pydantic import model_validator
 from fusion.quality.settings import ScoreSettings
 from pipelines.execution.job import Job
 from pipelines.specs.tasks import TaskSpec
-from pipelines.store.stage import Kind, Metrics, stage_of
+from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.tasks.facts import Facts, hashed, local_of
 from pipelines.tasks.task import Chain, Floats, Images, Score, Task
+from pipelines.tasks.work import Sizes, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
 
 SCORES = "scores.csv"
 TEST = Kind("score", 1, f"{__name__}:score", (SCORES,))
@@ -93,6 +99,37 @@ def deviations(spec: ScoringSpec) -> tuple[str, ...]:
     return (f"The paper does not define its metrics; ours are {source}.",)
 
 
+def testing_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of scoring: three images a pair are read, and the metrics computed."""
+    pixels = sizes.test * sizes.pixels
+    return Work(
+        f"{__name__}:network",
+        {"metrics": list(stage.spec["metrics"]), "convention": stage.spec["convention"]},
+        sizes.test,
+        sizes.height,
+        sizes.width,
+        handled=3 * pixels,
+        data_bytes=200.0 * sizes.test,
+        code=stage.spec["code"],
+    )
+
+
+def network(
+    given: Mapping[str, Any], device: str, training: bool
+) -> tuple[nn.Module, Callable[[int, int, int], Tensor]]:
+    """Return no network, and what computes the metrics of random images."""
+    import torch
+
+    from fusion.quality.scoring import score as metrics_of
+
+    def forward(batch: int, height: int, width: int) -> Tensor:
+        images = torch.randint(0, 256, (3, batch, height, width)).to(device, torch.uint8)
+        metrics_of(images[0], images[1], images[2], given["metrics"], given["convention"])
+        return torch.zeros(())
+
+    return torch.nn.Identity(), forward
+
+
 TASK = Task(
     name="scoring",
     verb="score",
@@ -103,6 +140,7 @@ TASK = Task(
     columns=lambda spec: spec.metrics,
     chain=chain,
     logged=logged,
+    works={TEST.name: testing_work},
     per_image=True,
     seeded=False,
     paper="table3",

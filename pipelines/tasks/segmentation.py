@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,16 @@ from pipelines.execution.job import Job, pictured
 from pipelines.specs.base import expand
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
-from pipelines.store.stage import Kind, Metrics, stage_of
+from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, start_of
 from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task
+from pipelines.tasks.work import Sizes, Work, trained_images
 from segmentation.settings import SegmenterSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
 
 CHECK = Kind("check_segmenter", 1, f"{__name__}:check_segmenter")
 TRAIN = Kind("train_segmenter", 3, f"{__name__}:train_segmenter", ("weights.pt",), resumable=True)
@@ -205,6 +211,62 @@ def deviations(spec: SegmentationSpec) -> tuple[str, ...]:
     )
 
 
+def training_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of training: every image is decoded once; the last state is kept."""
+    settings = stage.spec["settings"]
+    return Work(
+        f"{__name__}:network",
+        _network_of(settings),
+        trained_images(settings, sizes),
+        settings["height"],
+        settings["width"],
+        epochs=settings["epochs"],
+        batch=settings["batch"],
+        training=True,
+        precision=settings.get("precision", "fp32"),
+        handled=sizes.train * sizes.pixels,
+        parameter_bytes=12,  # weights, and in the state weights and momenta
+    )
+
+
+def testing_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of testing; masks are a tenth of a byte a pixel."""
+    settings = stage.inputs["segmenter"].spec["settings"]
+    pixels = sizes.test * sizes.pixels
+    return Work(
+        f"{__name__}:network",
+        _network_of(settings),
+        sizes.test,
+        settings["height"],
+        settings["width"],
+        handled=2 * pixels,
+        data_bytes=0.1 * pixels,
+    )
+
+
+def _network_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {"architecture": settings["architecture"], "encoder": settings["encoder"]}
+
+
+def network(
+    given: Mapping[str, Any], device: str, training: bool
+) -> tuple[nn.Module, Callable[[int, int, int], Tensor]]:
+    """Return the segmenter, and what shows it random images."""
+    import torch
+
+    from segmentation.model import build_model, to_device
+
+    built, _ = build_model(given["architecture"], given["encoder"], 9, None)
+    built = to_device(built, device).train(training)
+
+    def forward(batch: int, height: int, width: int) -> Tensor:
+        images = torch.rand(batch, 3, height, width, device=device)
+        total: Tensor = built(images.contiguous(memory_format=torch.channels_last)).sum()
+        return total
+
+    return built, forward
+
+
 TASK = Task(
     name="segmentation",
     verb="segment on",
@@ -219,6 +281,7 @@ TASK = Task(
     logged=logged,
     read=read,
     resample=resample,
+    works={TRAIN.name: training_work, TEST.name: testing_work},
     histories={
         TRAIN.name: History(
             "Segmenter: cross-entropy on the training images",

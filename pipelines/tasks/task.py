@@ -22,6 +22,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.stage import Stage
 from pipelines.tasks.facts import Facts
+from pipelines.tasks.work import Measure
 
 HOME = "pipelines.tasks"
 
@@ -92,9 +93,9 @@ class Task:
     With `per_image` the metrics are means over images, in units of their own, and the table is
     ordered by its mean rank: there are no `scores`, `read` and `resample`. A task that is not
     `seeded` draws no lots of its own. `histories` are those of its trainings, by the kind of
-    stage. `paper` names the printed table whose protocol a section is compared with unless the
-    experiment names another, `deviations` says how the task itself differs from the paper's, and
-    `order` sorts the tables.
+    stage; `works` measure how much there is to do, of every kind. `paper` names the printed table
+    whose protocol a section is compared with unless the experiment names another, `deviations`
+    says how the task itself differs from the paper's, and `order` sorts the tables.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Task:
     resample: Callable[[Any, NDArray[np.int32]], Floats] | None = None
     histories: Mapping[str, History] = field(default_factory=dict)
     paper: str = ""
+    works: Mapping[str, Measure] = field(default_factory=dict)
     deviations: Callable[[Any], tuple[str, ...]] = lambda _: ()
     per_image: bool = False
     seeded: bool = True

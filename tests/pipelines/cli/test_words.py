@@ -30,7 +30,7 @@ pytestmark = pytest.mark.process
         (["weights", "fech", "x"], 'Unknown command "fech". Did you mean "fetch"?'),
         (["plan"], "EXPERIMENT is missing. fuse-then plan --help says more."),
         (["plan", "x", "y"], '"y" is one word too many.'),
-        (["plan", "x", "--devices", "cpu"], "Unknown option: --devices."),
+        (["table", "x", "--devices", "cpu"], "Unknown option: --devices."),
         (["compare", "x", "--devics", "cpu"], "--devics. Did you mean --devices?"),
         (["compare", "x", "--jobs"], "--jobs requires a value. fuse-then compare --help"),
         (["compare", "x", "--jobs", "two"], 'for --jobs: unable to convert "two" into int.'),
@@ -78,7 +78,7 @@ OPTIONS = {
     "score": "--set --store --devices --jobs --infrared --visible --fused --convention --metrics "
     "--json --per-image --device --skip-blocked",
     "train-fusion": "--set --store --devices --jobs --skip-blocked",
-    "plan": "--set --store",
+    "plan": "--set --store --devices --jobs --calibrate",
     "table": "--set --store --format",
     "paper": "--format",
     "report": "--set --store --out",

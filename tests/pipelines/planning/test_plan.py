@@ -39,7 +39,8 @@ pytestmark = pytest.mark.process
 
 Write = Callable[..., Path]
 Change = Callable[[Path, dict[str, Any]], None]
-CHEAP = {"scenes", "split", "index", "check_method", "check_detector", "check_segmenter"}
+CHECKS = {"check_method", "check_detector", "check_segmenter"}
+CHEAP = {"scenes", "split", "index", "operations", *CHECKS}
 
 
 def first(folder: Path) -> Path:
