@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fusion.errors import InputError
 from fusion.pairs import Image, read_rgb
 from fusion.torch_tools import float32_products, limited_threads, resolve_device
-from segmentation.datasets import Palette, resize_image, write_mask
+from segmentation.datasets import Palette, read_mask, resize_image, write_mask
 from segmentation.model import load_segmenter, normalise
 
 
@@ -42,6 +43,23 @@ def predict(
             if on_progress is not None:
                 on_progress(len(written), len(images))
     return written
+
+
+def remaining(images: Mapping[str, Path], out: Path, palette: Palette) -> dict[str, Path]:
+    """Return the images that have no mask ``out/NAME.png`` of their size and of known classes."""
+    return {name: path for name, path in images.items() if not _is_made(out, name, path, palette)}
+
+
+def _is_made(out: Path, name: str, image: Path, palette: Palette) -> bool:
+    mask = out / f"{name}.png"
+    if not mask.is_file():
+        return False
+    height, width = read_rgb(image).shape[:2]
+    try:
+        read_mask(mask, len(palette), size=(width, height))
+    except InputError:
+        return False
+    return True
 
 
 def _segment(model: nn.Module, rgb: Image, height: int, width: int, device: torch.device) -> Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from detection.settings import DetectorSettings
 from detection.yolo.checkpoints import fill, write_weights
+from detection.yolo.resuming import Keeper, identity_of
 from detection.yolo.trainer import OurTrainer, too_small
 from detection.yolo.ultralytics import (
     build_network,
@@ -82,16 +82,19 @@ def train(
 
     Writes ``out/weights.pt`` (a plain dict for `predict`), ``out/train.log`` and ``out/run/``
     (ultralytics' args.yaml and results.csv); prints nothing and downloads nothing. Equal seeds
-    give equal results on a CPU. `threads` is the number of torch threads on a CPU, and the most
+    give equal results on a CPU. Every `checkpoint_minutes`, and at the end, an epoch leaves
+    ``out/state.pt``; a later call with the same arguments continues there and, on a CPU, ends
+    equal to the bit. `threads` is the number of torch threads on a CPU, and the most
     image-loading processes on an accelerator. Validates, on the val split, only for
     ``select="best"``.
-    Raises InputError for a checkpoint of another network, a diverged training, or a GPU that is
-    missing or too small.
+    Raises InputError for a checkpoint of another network, another training's state in `out`, a
+    diverged training, or a GPU that is missing or too small.
     """
     data = yaml.safe_load(data_yaml.read_text(encoding="utf-8"))
     _check(data, settings, device)
     out.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
+    keeper = Keeper(out / "state.pt", identity_of(data_yaml, settings, seed), settings)
+    state = keeper.read()
     with log_to(out / "train.log"), limited_threads(threads):
         trainer = _trainer(data_yaml, settings, out, seed, device, threads)
         start = settings.initial_checkpoint
@@ -99,13 +102,14 @@ def train(
         total = len(trainer.model.state_dict())
         recorder = Recorder(settings, on_epoch)
         trainer.add_callback("on_fit_epoch_end", recorder)
+        keeper.attach(trainer, recorder, state)
         _run(trainer, settings)
     if not recorder.usable:
         raise _diverged(settings)
     classes = list(data["names"].values())
     weights = write_weights(out / "weights.pt", settings.model, classes, recorder.state)
-    seconds = time.monotonic() - started
-    return DetectorResult(weights, len(recorder.history), seconds, loaded, total, recorder.history)
+    rows = recorder.history
+    return DetectorResult(weights, len(rows), keeper.seconds, loaded, total, rows)
 
 
 class Recorder:
@@ -190,7 +194,8 @@ def _run(trainer: Any, settings: DetectorSettings) -> None:
             around.enter_context(float32_products(settings.precision))
             if trainer.device.type == "cpu" and settings.precision == "bf16":
                 around.enter_context(mixed_on_processor())
-            trainer.train()
+            if trainer.start_epoch < settings.epochs:
+                trainer.train()
     except torch.OutOfMemoryError as error:
         raise too_small(settings, trainer.where) from error
     except RuntimeError as error:

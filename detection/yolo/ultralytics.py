@@ -131,9 +131,9 @@ def scale_boxes(boxes: Tensor, seen: Sequence[int], picture: Sequence[int]) -> N
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Send ultralytics' log and Python's warnings to a file, and nothing to the console."""
+    """Append ultralytics' log and Python's warnings to a file, with nothing to the console."""
     prepare()
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler = logging.FileHandler(path, mode="a", encoding="utf-8")
     loggers = [logging.getLogger("ultralytics"), logging.getLogger("py.warnings")]
     before = [(item.handlers[:], item.level, item.propagate) for item in loggers]
     logging.captureWarnings(True)

@@ -66,21 +66,34 @@ class Store:
     def claim(self, stage: Stage, *, keep: bool) -> Iterator[Path]:
         """Give the stage's partial directory, locked; wiped first unless `keep`.
 
-        The lock dies with its process, so that a killed run blocks nobody. Raises Busy while
-        another process holds it.
+        It is wiped, too, when an input has been made again with another result since. The lock
+        dies with its process, so that a killed run blocks nobody. Raises Busy while another
+        process holds it.
         """
         locks = self.root / "locks"
         locks.mkdir(exist_ok=True)
-        with (locks / f"{stage.kind.name}-{stage.key}").open("w") as lock:
+        with (locks / f"{stage.kind.name}-{stage.key}").open("a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise Busy(stage.title) from error
             partial = self.partial(stage)
-            if partial.exists() and not keep:
+            lock.seek(0)
+            made_of, sources = lock.read(), self._sources(stage)
+            if partial.exists() and not (keep and made_of == sources):
                 shutil.rmtree(partial)
             partial.mkdir(parents=True, exist_ok=True)
+            for unfinished in partial.rglob("*.part"):  # of a write that was killed
+                unfinished.unlink()
+            lock.truncate(0)
+            lock.write(sources)
+            lock.flush()
             yield partial
+
+    def _sources(self, stage: Stage) -> str:
+        """Return what the inputs of a stage are at present, as one text."""
+        found = {role: self.manifest(source) for role, source in stage.inputs.items()}
+        return json.dumps({role: made and made.digest for role, made in sorted(found.items())})
 
     def commit(self, stage: Stage, facts: Mapping[str, Any]) -> None:
         """Write the manifest last and rename the partial directory into place.

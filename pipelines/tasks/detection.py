@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from detection.matching import Ranking
 
 CHECK = Kind("check_detector", 1, f"{__name__}:check_detector")
-TRAIN = Kind("train_detector", 2, f"{__name__}:train_detector", ("weights.pt",))
+TRAIN = Kind("train_detector", 2, f"{__name__}:train_detector", ("weights.pt",), resumable=True)
 TEST = Kind("detect", 1, f"{__name__}:detect", ("predictions.json",))
 
 MEANS = ("mAP50", "mAP50-95")
@@ -87,6 +88,8 @@ def train_detector(job: Job) -> Metrics:
 
     dataset = job.dataset()
     names = [name for names in dataset.splits.values() for name in names]
+    # What ultralytics remembers beside the labels may be half written after a crash.
+    shutil.rmtree(job.out / "data", ignore_errors=True)
     data = export(
         job.images(names),
         boxes_of({name: entry for name, entry in job.index().items() if name in set(names)}),
@@ -112,6 +115,7 @@ def train_detector(job: Job) -> Metrics:
         threads=job.threads,
         on_epoch=on_epoch,
     )
+    (job.out / "state.pt").unlink()
     return {
         "epochs": result.epochs,
         "layers_loaded": result.layers_loaded,

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 CHECK = Kind("check_method", 1, f"{__name__}:check_method")
 TRAIN = Kind("train_fusion", 2, f"{__name__}:train_fusion", ("weights.pt",), resumable=True)
-FUSE = Kind("fuse", 3, f"{__name__}:fuse", ("images",))
-PERTURB = Kind("perturb", 1, f"{__name__}:perturb", ("images",))
+FUSE = Kind("fuse", 3, f"{__name__}:fuse", ("images",), resumable=True)
+PERTURB = Kind("perturb", 1, f"{__name__}:perturb", ("images",), resumable=True)
 HISTORIES = {
     TRAIN.name: History(
         "Fusion network: total loss on the training pairs", "history.csv", lambda row: row["total"]
@@ -162,28 +162,35 @@ def train_fusion(job: Job) -> Metrics:
         threads=job.threads,
         on_epoch=on_epoch,
     )
+    (job.out / "state.pt").unlink()
     return {"final": result.history[-1], "epochs": len(result.history)}
 
 
 def perturb(job: Job) -> Metrics:
     """Disturb one image of every test pair, for all methods, into ``images/NAME.png``."""
+    from fusion.generation.remaining import remaining
     from fusion.pairs import read_image, write_png
     from fusion.perturb import Perturbation, perturb
 
     dataset, images = job.dataset(), job.out / "images"
     perturbation = Perturbation(job.spec["kind"], job.spec["strength"])
-    images.mkdir()
-    for done, name in enumerate(dataset.test, 1):
-        source: Path = getattr(dataset.pairs[name], perturbation.modality)
+    images.mkdir(exist_ok=True)
+    sources = {n: getattr(dataset.pairs[n], perturbation.modality) for n in dataset.test}
+    left = remaining(sources, images)
+    for done, (name, source) in enumerate(left.items(), 1 + len(sources) - len(left)):
         write_png(images / f"{name}.png", perturb(read_image(source), perturbation, name))
         job.report(done, len(dataset.test), perturbation.label)
     return {"images": len(dataset.test)}
 
 
 def fuse(job: Job) -> Metrics:
-    """Fuse every pair of a dataset, or its disturbed test pairs, into ``images/NAME.png``."""
+    """Fuse every pair of a dataset, or its disturbed test pairs, into ``images/NAME.png``.
+
+    What an interrupted run has fused is kept; the seconds are those of the others.
+    """
     from fusion import load_method
-    from fusion.generation.folder import fuse_folder
+    from fusion.generation.folder import FuseSummary, fuse_folder
+    from fusion.generation.remaining import remaining_pairs
     from fusion.looking.contact_sheet import contact_sheet
     from fusion.pairs import read_rgb
 
@@ -196,21 +203,25 @@ def fuse(job: Job) -> Metrics:
     )
     pairs = _perturbed(job, method) if "perturbed" in job.inputs else dataset.pairs
     images = job.out / "images"
-    summary = fuse_folder(
-        method,
-        list(pairs.values()),
-        images,
-        device=job.device,
-        color=dataset.spec.color,
-        on_progress=job.progress(),
-    )
+    left = remaining_pairs(list(pairs.values()), images)
+    kept, summary = len(pairs) - len(left), FuseSummary(0, 0.0, 0.0)
+    if left:
+        summary = fuse_folder(
+            method,
+            left,
+            images,
+            device=job.device,
+            color=dataset.spec.color,
+            on_progress=lambda done, _: job.report(kept + done, len(pairs), ""),
+        )
     rows = []
     for name in pictured(list(dataset.splits.get("test", dataset.pairs))):
         pair = pairs[name]
         paths = (pair.infrared, pair.visible, images / f"{name}.png")
         rows.append((name, [read_rgb(path) for path in paths]))
     contact_sheet(rows, ["infrared", "visible", job.spec["method"]], job.out / "samples.png")
-    return {"images": summary.count, "network_seconds": round(summary.network_seconds, 3)}
+    seconds = round(summary.network_seconds, 3)
+    return {"images": len(pairs), "kept": kept, "network_seconds": seconds}
 
 
 def _weights(job: Job) -> Path | None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CHECK = Kind("check_segmenter", 1, f"{__name__}:check_segmenter")
 TRAIN = Kind("train_segmenter", 3, f"{__name__}:train_segmenter", ("weights.pt",), resumable=True)
-TEST = Kind("segment", 2, f"{__name__}:segment", ("masks", "confusion.npz"))
+TEST = Kind("segment", 2, f"{__name__}:segment", ("masks", "confusion.npz"), resumable=True)
 
 MEANS = ("mIoU", "mIoU w/o background")
 
@@ -92,6 +92,7 @@ def train_segmenter(job: Job) -> Metrics:
         threads=job.threads,
         on_epoch=on_epoch,
     )
+    (job.out / "state.pt").unlink()
     return {
         "epochs": len(result.history),
         "encoder_loaded": result.encoder.loaded,
@@ -105,19 +106,22 @@ def segment(job: Job) -> Metrics:
 
     from fusion.palette import MASKS
     from segmentation.iou import evaluate
-    from segmentation.prediction import predict
+    from segmentation.prediction import predict, remaining
 
     dataset = job.dataset()
     names = dataset.splits["test"]
-    masks = predict(
+    images, folder = job.images(names), job.out / "masks"
+    left = remaining(images, folder, MASKS)  # all, unless a run was interrupted
+    predict(
         job.inputs["segmenter"] / "weights.pt",
-        job.images(names),
-        job.out / "masks",
+        left,
+        folder,
         palette=MASKS,
         device=job.device,
         threads=job.threads,
         on_progress=job.progress("predicting"),
     )
+    masks = {name: folder / f"{name}.png" for name in names}
     truth = {name: dataset.labels[name] for name in names}
     scores, per_image = evaluate(truth, masks, dataset.spec.classes)
     np.savez_compressed(

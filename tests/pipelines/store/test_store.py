@@ -84,9 +84,27 @@ def test_a_claim_wipes_what_was_left_unless_told_to_keep(store: Store) -> None:
     stage = by_hand("train_fusion", 1, {})
     with store.claim(stage, keep=True) as partial:
         (partial / "state.pt").write_text("epoch 3")
+        (partial / "images").mkdir()
+        (partial / "images" / "a.png.77.part").write_text("half")
     with store.claim(stage, keep=True) as partial:
         assert (partial / "state.pt").read_text() == "epoch 3"
+        assert list((partial / "images").iterdir()) == []
     with store.claim(stage, keep=False) as partial:
+        assert list(partial.iterdir()) == []
+
+
+def test_a_claim_wipes_what_was_made_of_an_input_that_was_made_again(store: Store) -> None:
+    first, second, _ = chain()
+    finish(store, first)
+    with store.claim(second, keep=True) as partial:
+        (partial / "state.pt").write_text("epoch 3")
+    finish(store, first)  # to the same result
+    with store.claim(second, keep=True) as partial:
+        assert (partial / "state.pt").read_text() == "epoch 3"
+        with pytest.raises(Busy), store.claim(second, keep=True):
+            pass
+    finish(store, first, "another")
+    with store.claim(second, keep=True) as partial:
         assert list(partial.iterdir()) == []
 
 
