@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.execution.devices import Slot, lease
 from pipelines.execution.job import Job, Progress
+from pipelines.execution.usage import seconds_so_far
 from pipelines.execution.worker import StageFailed, Worker
 from pipelines.store.provenance import provenance
 from pipelines.store.stage import Metrics, Stage, load_body
@@ -85,7 +86,8 @@ def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None
             with store.claim(stage, keep=stage.kind.resumable) as partial:
                 if store.is_finished(stage):
                     return
-                started, clock = datetime.now(UTC), time.monotonic()
+                started = datetime.now(UTC)
+                clock = time.monotonic() - seconds_so_far(partial)
                 metrics = execute(stage, partial)
                 store.commit(stage, _facts(metrics, started, clock, slot))
         except Busy:

@@ -21,6 +21,7 @@ EVERY_SECONDS = 5.0
 def sampled(folder: Path) -> Iterator[None]:
     """Write `SAMPLES` into `folder` while the block runs; the last line is of its end.
 
+    After an interrupted run the lines go on from the last one's seconds.
     Loading processes that a training starts are not counted.
     """
     stop = threading.Event()
@@ -34,11 +35,12 @@ def sampled(folder: Path) -> Iterator[None]:
 
 
 def _sample(path: Path, stop: threading.Event) -> None:
-    process, begun = psutil.Process(), time.monotonic()
+    process, begun = psutil.Process(), time.monotonic() - seconds_so_far(path.parent)
     process.cpu_percent()  # later calls are relative to this one
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with path.open("a", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        if stream.tell() == 0:
+            writer.writerow(COLUMNS)
         ended = False
         while not ended:
             ended = stop.wait(EVERY_SECONDS)
@@ -46,6 +48,12 @@ def _sample(path: Path, stop: threading.Event) -> None:
             now = time.monotonic() - begun
             writer.writerow([f"{now:.1f}", process.cpu_percent(), f"{memory:.1f}"])
             stream.flush()
+
+
+def seconds_so_far(folder: Path) -> float:
+    """Return how long interrupted runs of a stage have worked in its folder, to a few seconds."""
+    samples = read_samples(folder)
+    return samples[-1]["seconds"] if samples else 0.0
 
 
 def read_samples(folder: Path) -> list[dict[str, float]]:

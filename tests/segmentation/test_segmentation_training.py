@@ -20,7 +20,7 @@ from segmentation import samples
 from segmentation.datasets import write_mask
 from segmentation.iou import evaluate
 from segmentation.model import read_dictionary
-from segmentation.prediction import predict
+from segmentation.prediction import predict, remaining
 from segmentation.run import Epoch
 from segmentation.settings import SegmenterSettings, learning_rate
 from segmentation.training import SegmenterResult, train
@@ -370,3 +370,15 @@ def test_float32_is_multiplied_as_such_unless_asked_otherwise(
     )
     assert seen == [precision == "tf32"] * 2
     assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_masks_that_are_whole_and_of_the_right_size_are_kept(tmp_path: Path) -> None:
+    image, out = tmp_path / "image.png", tmp_path / "masks"
+    write_png(image, np.zeros((20, 30, 3), np.uint8))
+    images = dict.fromkeys("abcd", image)
+    assert remaining(images, out, MASKS) == images
+    out.mkdir()
+    write_mask(out / "a.png", np.ones((20, 30), np.uint8), MASKS)
+    write_mask(out / "b.png", np.ones((20, 31), np.uint8), MASKS)
+    (out / "c.png").write_bytes((out / "a.png").read_bytes()[:60])
+    assert list(remaining(images, out, MASKS)) == ["b", "c", "d"]

@@ -23,6 +23,7 @@ from pipelines.cli import app as cli
 from pipelines.execution.devices import Slot
 from pipelines.execution.job import Job, Progress
 from pipelines.execution.runner import Step, make_here, make_step
+from pipelines.execution.usage import SAMPLES, read_samples, sampled
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import Planner, make_plan
 from pipelines.planning.preparation import Preparation
@@ -514,6 +515,30 @@ def test_a_resumable_stage_finds_what_it_left(fake: Callable[..., Stage], tmp_pa
         make_here(stage, store, quiet)
     make_here(stage, store, quiet)
     assert calls == [[], ["result"]]
+
+
+def test_the_seconds_of_an_interrupted_run_count(
+    fake: Callable[..., Stage], tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+
+    def body(job: Job) -> dict[str, Any]:
+        (job.out / "result").write_text("state")
+        if not (job.out / SAMPLES).exists():
+            (job.out / SAMPLES).write_text("seconds,cpu_percent,memory_megabytes\n90.0,1,1\n")
+            raise KeyboardInterrupt
+        with sampled(job.out):
+            pass
+        return {}
+
+    stage = fake(body, resumable=True)
+    with pytest.raises(KeyboardInterrupt):
+        make_here(stage, store, quiet)
+    lines = read_samples(make_here(stage, store, quiet))
+    assert [round(line["seconds"], -1) for line in lines] == [90, 90]
+    manifest = store.manifest(stage)
+    assert manifest is not None
+    assert 90 < manifest.seconds < 100
 
 
 def test_who_comes_second_waits_and_takes_the_result(
