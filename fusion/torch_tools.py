@@ -56,7 +56,7 @@ def check_precision(precision: Precision, device: str) -> None:
         raise InputError(
             f'precision: "{precision}" needs a CUDA device, and this is "{device}"; use "fp32".'
         )
-    if precision == "bf16" and not torch.cuda.is_bf16_supported():
+    if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise InputError(f'The GPU "{device}" has no bfloat16; use precision: "fp32".')
 
 

@@ -47,7 +47,8 @@ class OurTrainer:
     ) -> Any:
         """Return the images of a split, decoded once where memory allows."""
         made = super().build_dataset(img_path, mode, batch)  # type: ignore[misc]
-        if self.settings.cache != "none":
+        used = mode == "train" or self.settings.select == "best"
+        if used and self.settings.cache != "none":
             keep_decoded(made, self.settings.cache, self.threads)
         if mode == "train" and accelerated(self.where):
             draw_by_place(made, self.args.seed)

@@ -18,8 +18,9 @@ What CUDA does that no rehearsal reaches, and no test without a GPU:
 - ultralytics' channels-last network, and its validation in float16 where training mixes in
   bfloat16; a rehearsal validates in float32.
 - The forms that networks take off the processor: large kernels that are never spectral
-  (`fusion.layers.large_kernel`), LKC-FUNet's plain normalisation, quality by whole batches.
-- Random states of the GPU in a resumed training, as in dropout.
+  (`fusion.layers.large_kernel`), dilated depth-wise convolutions (`segmentation.dilated`),
+  LKC-FUNet's own normalisation, quality by whole batches.
+- Random states of the GPU in a resumed training, as dropout draws them.
 - Several GPUs for one training: not built. ultralytics starts the processes of its own DDP from
   its own settings alone, without our network, our callbacks and our weights.
 """

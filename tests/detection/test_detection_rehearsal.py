@@ -99,8 +99,9 @@ def test_auto_keeps_what_fits(
         own(loader, *args, **named)
 
     monkeypatch.setattr(torch.utils.data.DataLoader, "__init__", look)
-    train(data, changed(cache=cache, epochs=1), tmp_path)
-    assert [bool(item) for item in decoded] == [kept, kept]
+    train(data, changed(cache=cache, epochs=1), tmp_path / "last")
+    train(data, changed(cache=cache, epochs=1, select="best"), tmp_path / "best")
+    assert [bool(item) for item in decoded] == [kept, False, kept, kept]  # train and val, twice
 
 
 def test_bf16_is_computed_and_differs(data: Path, alone: DetectorResult, tmp_path: Path) -> None:
@@ -121,10 +122,10 @@ def test_memory_that_ends_is_found_in_the_first_step(
     ):
         train(data, TINY, tmp_path, device="rehearse:0", on_epoch=lambda *row: epochs.append(1))
     assert epochs == []
-    assert rehearsed(data, tmp_path, epochs=1, micro_batch=2).epochs == 1
+    assert rehearsed(data, tmp_path / "two", epochs=1, micro_batch=2).epochs == 1
     monkeypatch.setenv(REHEARSED_IMAGES, "0")
     with pytest.raises(InputError, match="lower image_size: 64 or take a smaller model"):
-        rehearsed(data, tmp_path, micro_batch=1)
+        rehearsed(data, tmp_path / "one", micro_batch=1)
 
 
 def test_micro_batches_keep_steps_and_decay(

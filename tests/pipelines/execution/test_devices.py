@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from fusion.errors import InputError
 from pipelines.execution import devices
@@ -64,6 +63,8 @@ def test_a_card_is_one_lease_whatever_its_number_is() -> None:
 
 
 def test_a_device_that_is_named_is_asked_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch  # not above: processes that are started import this file
+
     card = SimpleNamespace(uuid="a3")
     monkeypatch.setattr(devices, "DRIVERS", ())
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
