@@ -116,8 +116,13 @@ def test_a_killed_training_of_a_detector_ends_with_the_same_weights(
     made(stages, store, "fuse")
     (training,) = (stage for stage in stages if stage.kind.name == "train_detector")
     lots = np.random.default_rng(0)
-    # After the report of an epoch its state is written, and the next epoch trained.
-    found = killed(training, store, lambda seen: lambda done: float(lots.uniform(0, 0.5)))
+
+    def moment(seen: list[int]) -> Moment:
+        target = max(seen, default=0) + 1
+        # After the report of an epoch its state is written, and the next epoch trained.
+        return lambda done: float(lots.uniform(0, 1)) if done >= target else None
+
+    found = killed(training, store, moment)
     assert found.digest == expected.digest
     print(f"weights.pt: {found.digest} uninterrupted, and after {KILLS} kills")
     weights = [one.directory(training) / "weights.pt" for one in (whole, store)]
