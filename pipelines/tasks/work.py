@@ -76,6 +76,12 @@ class Work:
         return self.epochs * self.images * self.height * self.width
 
     @property
+    def name(self) -> str:
+        """What the network is called: what `given` says first, where that is a word."""
+        first = next(iter(self.given.values()), "")
+        return first if isinstance(first, str) else ""
+
+    @property
     def kind(self) -> tuple[object, ...]:
         """What speed depends on, beside the size."""
         return self.network, self.given, self.precision

@@ -33,6 +33,7 @@ class Estimate:
     megabytes: float | None
     operations: float | None
     basis: str
+    network: str
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,10 @@ class Estimator:
         stored, memory = self._stored(stage, work), self._memory(stage, work)
         if found is None:
             basis = self._unknown(stage, work)
-            return Estimate(
-                stage.kind.name, None, None, None, stored, memory, self._all(work), basis
-            )
-        times = found.seconds, found.low, found.high
-        return Estimate(stage.kind.name, *times, stored, memory, operations, found.basis)
+            times, known = (None, None, None), (stored, memory, self._all(work))
+            return Estimate(stage.kind.name, *times, *known, basis, work.name)
+        spread, known = (found.seconds, found.low, found.high), (stored, memory, operations)
+        return Estimate(stage.kind.name, *spread, *known, found.basis, work.name)
 
     def _like(self, stage: Stage, work: Work, among: Sequence[Past]) -> list[Past]:
         """Return finished stages of the kind, with the same network, nearest in size."""

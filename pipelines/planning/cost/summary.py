@@ -20,7 +20,7 @@ from pipelines.planning.plan import Plan
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
 
-HEAD = ("kind", "stages", "time", "disk", "memory", "known from")
+HEAD = ("kind", "of", "stages", "time", "disk", "memory", "known from")
 UNKNOWN = "unknown"
 
 
@@ -83,12 +83,18 @@ def _rows(found: Iterable[Estimate | None], prefix: str) -> Iterator[tuple[str, 
         stored, memory = [one.stored for one in group], [one.megabytes for one in group]
         yield (
             f"{prefix}{kind}",
+            _names(group),
             str(len(group)),
             _time_of(group),
             UNKNOWN if None in stored else size(_sum(stored)),
             UNKNOWN if None in memory else size(1e6 * max(m for m in memory if m is not None)),
             basis,
         )
+
+
+def _names(group: Sequence[Estimate]) -> str:
+    names = list(dict.fromkeys(one.network for one in group))
+    return f"{len(names)} networks" if names[2:] else ", ".join(names)
 
 
 def _time_of(group: Sequence[Estimate]) -> str:
