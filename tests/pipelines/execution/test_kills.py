@@ -26,11 +26,14 @@ from pipelines.store.stage import Manifest, Stage
 from pipelines.store.store import Store
 from pipelines.tasks.task import task_of
 
-pytestmark = [pytest.mark.training, pytest.mark.process]
-
 KILLS = int(os.environ.get("FUSE_THEN_KILLS", "2"))
 EPOCHS, PAIRS = KILLS + 2, 10 * KILLS
 SLOT = (Slot("cpu", "test-slot", 1),)
+pytestmark = [
+    pytest.mark.training,
+    pytest.mark.process,
+    pytest.mark.timeout(200 + 100 * KILLS),  # each kill costs a worker's start
+]
 Write = Callable[..., Path]
 Moment = Callable[[int], float | None]
 """Given the steps that are done, how many seconds later to kill; None is not now."""
