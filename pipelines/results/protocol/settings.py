@@ -69,7 +69,7 @@ def _ours(spec: BaseModel, statement: Statement) -> Any:
 
 def words(value: Any) -> str:
     """Return a value as a footnote shows it: of a path its name alone."""
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={readable(one)}" for key, one in value.items())
