@@ -19,12 +19,13 @@ INFERENCE = ("stretch", "official_stretch", "crops", "border", "masks", "seed")
 class Statement(Spec):
     """One setting that the paper states; where it is vague, our values `among` which it is met.
 
-    What is `built_in` is no setting of ours: there is only the paper's way.
+    `section` is the paper's, where it has been looked up. What is `built_in` is no setting of ours:
+    there is only the paper's way.
     """
 
     setting: str
     value: Any
-    section: str
+    section: str = ""
     among: tuple[Any, ...] = ()
     built_in: bool = False
 
