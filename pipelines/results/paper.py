@@ -10,7 +10,7 @@ from pathlib import Path
 from fusion.errors import InputError, did_you_mean
 from pipelines.results.protocol.deviations import stated_of
 from pipelines.results.protocol.settings import words
-from pipelines.results.protocol.stated import read_stated
+from pipelines.results.protocol.stated import Statement, read_stated
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.tasks.task import Task, task_of
@@ -102,7 +102,12 @@ def _as_printed(name: str, part: str) -> Table:
     task = task_of(stated.task if stated is not None else "scoring")
     title = f"{stated.title if stated is not None else name}{f', {part}' if part else ''}"
     stating = stated.settings if stated is not None else ()
-    settings = [f"{one.setting} {words(one.value)} (section {one.section})" for one in stating]
+    settings = [_stated(one) for one in stating]
     told = (f"Stated by the paper: {', '.join(settings)}.",) if settings else ()
     digits = 3 if task.per_image else 1
     return Table(title, task.name, columns, rows, told, (), f"{name}-{part}".strip("-"), digits)
+
+
+def _stated(one: Statement) -> str:
+    section = f" (section {one.section})" if one.section else ""
+    return f"{one.setting} {words(one.value)}{section}"
