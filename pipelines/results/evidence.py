@@ -109,7 +109,7 @@ def _worse_in_rank(
     methods: Sequence[str], resampled: Floats, measured: Mapping[str, Measured]
 ) -> set[str]:
     """Return the methods whose mean rank differs from that of the first, over images alone."""
-    if any(measured[method].images < 2 for method in methods):
+    if any(measured[method].units < 2 for method in methods):
         return set()
     p = [bootstrap_p(column - resampled[:, 0]) for column in resampled.T[1:]]
     adjusted = holm(np.array(p))
@@ -125,7 +125,7 @@ def _differences(
         if column not in compared or column == MEAN_RANK:
             continue
         samples = {
-            row: Sample(one.points[:, place], one.resampled[:, place], one.images, one.fixed)
+            row: one.sample(place)
             for row, one in measured.items()
             if np.isfinite(one.points[:, place]).all()
         }

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.results.statistics.comparison import Sample
+
 Kind = Literal["ours", "paper", "difference"]
 
 
@@ -40,14 +42,22 @@ class Measured:
     """A method's results behind its row, in the table's units and order of columns.
 
     `points` is float64[seeds, columns] on the test set itself; `resampled`, float64[resamples,
-    columns], the mean over seeds on resamples of its `images` images that all methods share; nan
-    where nothing is defined. `fixed` says that nothing is trained and seeds make no difference.
+    columns], the mean over seeds on resamples of its `images` images that all methods share, drawn
+    by whole scenes, of which there are `units`; nan where nothing is defined. `fixed` says that
+    nothing is trained and seeds make no difference; `seeds` are the names of the points.
     """
 
     points: NDArray[np.float64]
     resampled: NDArray[np.float64]
     images: int
+    units: int
     fixed: bool = False
+    seeds: tuple[int, ...] = ()
+
+    def sample(self, column: int) -> Sample:
+        """Return what comparisons need of one column."""
+        points, resampled = self.points[:, column], self.resampled[:, column]
+        return Sample(points, resampled, self.units, self.fixed, self.seeds)
 
 
 @dataclass(frozen=True, eq=False)

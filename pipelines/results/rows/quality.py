@@ -28,10 +28,10 @@ def quality_row(cells: Sequence[FinishedCell], part: str, columns: Sequence[str]
     Seeds that share their images count once: of a method that is not trained there is one result.
     An image counts in a metric's mean where the metric is defined for all seeds.
     """
-    unique = {one.result.stage.key: one for one in cells}.values()
+    unique = list({one.result.stage.key: one for one in cells}.values())
     if not unique:
         return RowScores((None,) * len(columns))
-    first = next(iter(unique)).cell
+    first = unique[0].cell
     tables = [read_scores(one.result.folder) for one in unique]
     names, metrics, _ = tables[0]
     chosen = [n for n, name in enumerate(names) if not part or name.startswith(f"{part}-")]
@@ -44,7 +44,10 @@ def quality_row(cells: Sequence[FinishedCell], part: str, columns: Sequence[str]
         for column, defined in zip(columns, known.T, strict=True)
         if not defined.all()
     ]
-    measured = _measured(stack, known, fixed=not first.trains_fusion)
+    measured = replace(
+        _measured(stack, known, fixed=not first.trains_fusion),
+        seeds=tuple(one.cell.seed for one in unique),
+    )
     return RowScores(_values(measured, known), tuple(notes), measured)
 
 
@@ -53,7 +56,8 @@ def _measured(stack: Values, known: NDArray[np.bool_], *, fixed: bool) -> Measur
     averages = np.where(known, stack.mean(axis=0), np.nan)
     total = np.where(known, stack, 0).sum(axis=1)
     points = np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
-    return Measured(points, resampled_means(averages), stack.shape[1], fixed)
+    images = stack.shape[1]
+    return Measured(points, resampled_means(averages), images, images, fixed)
 
 
 def _values(measured: Measured, known: NDArray[np.bool_]) -> tuple[Value | None, ...]:

@@ -49,7 +49,8 @@ def share_row(cells: Sequence[FinishedCell], store: Store, columns: int) -> RowS
     mean = 100 * np.mean([shares for shares, _ in kept], axis=0)
     first = cells[0].cell
     fixed = not (first.task.seeded or first.trains_fusion)
-    measured = Measured(points, mean, kept[0][1], fixed)
+    images, seeds = kept[0][1], tuple(one.cell.seed for one in cells)
+    measured = Measured(points, mean, images, images, fixed, seeds)
     return RowScores(_values(scores, measured), (), measured)
 
 
@@ -57,7 +58,7 @@ def _values(
     found: Sequence[Sequence[float | None]], measured: Measured | None
 ) -> tuple[Value | None, ...]:
     return tuple(
-        _value(column, measured.resampled[:, place] if measured and measured.images > 1 else None)
+        _value(column, measured.resampled[:, place] if measured and measured.units > 1 else None)
         for place, column in enumerate(zip(*found, strict=True))
     )
 

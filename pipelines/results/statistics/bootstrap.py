@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,29 +11,42 @@ from pipelines.results.statistics.comparison import percentile_interval
 from pipelines.store.digests import derive_seed
 
 Values = NDArray[np.float64]
+Scenes = NDArray[np.intp]
+"""The number of each image's scene, from 0."""
+
 RESAMPLES = 1000
 
 
-def resamples(images: int) -> Values:
+def numbered(scenes: Iterable[str]) -> Scenes:
+    """Return the number of each image's scene, from 0 in the order of their first images."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(scene, len(known)) for scene in scenes], dtype=np.intp)
+
+
+def resamples(images: int, scenes: Scenes | None = None) -> Values:
     """Return how often each resample draws each image, ``RESAMPLES x images``.
 
-    The draws depend on the number of images alone: methods that are scored on the same images are
-    resampled alike, so that their intervals are of the same thousand imagined test sets.
+    Whole scenes are drawn, as many as there are, each with all its images: near-duplicates count
+    as one. Without `scenes` each image is its own. The draws depend on the number of scenes alone:
+    methods that are scored on the same images are resampled alike, so that their intervals are of
+    the same thousand imagined test sets.
     """
-    rng = np.random.default_rng(derive_seed("bootstrap", images))
-    drawn = rng.integers(images, size=(RESAMPLES, images))
-    places = drawn + images * np.arange(RESAMPLES)[:, None]
-    counts = np.bincount(places.ravel(), minlength=RESAMPLES * images)
-    return counts.reshape(RESAMPLES, images).astype(np.float64)
+    units = images if scenes is None else int(scenes.max(initial=-1)) + 1
+    rng = np.random.default_rng(derive_seed("bootstrap", units))
+    drawn = rng.integers(units, size=(RESAMPLES, units))
+    places = drawn + units * np.arange(RESAMPLES)[:, None]
+    counts = np.bincount(places.ravel(), minlength=RESAMPLES * units)
+    by_scene: Values = counts.reshape(RESAMPLES, units).astype(np.float64)
+    return by_scene if scenes is None else by_scene[:, scenes]
 
 
-def resampled_means(values: Values) -> Values:
+def resampled_means(values: Values, scenes: Scenes | None = None) -> Values:
     """Return the mean of each column of ``images x metrics`` values, ``RESAMPLES x metrics``.
 
     Undefined values (nan) are left out of every mean, which is nan where all are.
     """
     known = np.isfinite(values)
-    counts = resamples(len(values))
+    counts = resamples(len(values), scenes)
     with np.errstate(invalid="ignore"):  # 0 / 0 where a resample has no defined value
         means: Values = (counts @ np.where(known, values, 0.0)) / (counts @ known)
     return means

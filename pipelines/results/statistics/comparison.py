@@ -20,15 +20,17 @@ Floats = NDArray[np.float64]
 class Sample:
     """One method's results in one column.
 
-    `points` (float64[seeds]) are the results on the test set itself, by training seed; `resampled`
-    (float64[resamples]) is the mean over the seeds on each resample of its `images` images.
-    `fixed` says that nothing is trained: its one result has no spread over seeds.
+    `points` (float64[seeds]) are the results on the test set itself, by training seed, whose names
+    are `seeds` where they are known; `resampled` (float64[resamples]) is the mean over the seeds on
+    each resample of its `units`, the scenes that the test images fall into. `fixed` says that
+    nothing is trained: its one result has no spread over seeds.
     """
 
     points: Floats
     resampled: Floats
-    images: int
+    units: int
     fixed: bool = False
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,22 +80,22 @@ def bootstrap_p(apart: Floats) -> float:
 def compare(first: Sample, second: Sample) -> Comparison | None:
     """Compare two methods that were resampled alike; None where nothing can be said.
 
-    With one seed each: percentile bootstrap over images. Else images and seeds are both random:
-    Student's t with the bootstrap variance of the mean difference over images (images - 1 degrees
+    With one seed each: percentile bootstrap over units. Else units and seeds are both random:
+    Student's t with the bootstrap variance of the mean difference over units (units - 1 degrees
     of freedom) plus s^2 / k per method over its k seeds, degrees of freedom by Welch and
     Satterthwaite. What a seed does to single images is in both parts, which errs on the safe
     side. A trained method with one finished seed borrows the other's s^2. Nothing can be said
-    about one image alone.
+    about one unit alone.
     """
     mean = float(first.points.mean() - second.points.mean())
     apart = first.resampled - second.resampled
     apart = apart[np.isfinite(apart)]
-    if min(first.images, second.images) < 2 or not apart.size or not np.isfinite(mean):
+    if min(first.units, second.units) < 2 or not apart.size or not np.isfinite(mean):
         return None
     if len(first.points) == len(second.points) == 1:
         low, high = percentile_interval(apart) or (mean, mean)
         return Comparison(mean, low, high, bootstrap_p(apart))
-    images = (float(apart.var(ddof=1)), first.images - 1)
+    images = (float(apart.var(ddof=1)), first.units - 1)
     return _welch(mean, [images, *_seed_terms(first, second)])
 
 

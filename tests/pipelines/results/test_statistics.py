@@ -7,7 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
+from pipelines.results.statistics.bootstrap import (
+    RESAMPLES,
+    numbered,
+    resampled_means,
+    resamples,
+)
 from pipelines.results.statistics.comparison import (
     Comparison,
     Sample,
@@ -279,3 +284,24 @@ def test_kendalls_tau_with_ties_is_tau_b() -> None:
 def test_there_is_no_tau_of_two_methods_or_of_equal_scores() -> None:
     assert kendall(np.array([1.0, 2.0]), np.array([1.0, 2.0])) is None
     assert kendall(np.array([1.0, 2.0, 3.0]), np.ones(3)) is None
+
+
+def test_scenes_are_drawn_whole_and_images_of_their_own_as_before() -> None:
+    scenes = numbered(["b", "b", "a", "b", "c"])
+    assert scenes.tolist() == [0, 0, 1, 0, 2]
+    counts = resamples(5, scenes)
+    assert np.array_equal(counts[:, scenes == 0], np.repeat(resamples(3)[:, :1], 3, axis=1))
+    assert np.array_equal(counts[:, [0, 2, 4]], resamples(3))
+    assert np.array_equal(resamples(7, numbered("gfedcba")), resamples(7))
+
+
+def test_images_of_one_scene_are_no_more_than_the_scene() -> None:
+    """Twenty scenes, each of ten equal images: the error of the mean is that of twenty values."""
+    values = np.random.default_rng(0).normal(size=20)
+    scenes = np.repeat(np.arange(20), 10)
+    assert np.array_equal(
+        resampled_means(np.repeat(values, 10)[:, None], scenes).round(12),
+        resampled_means(values[:, None]).round(12),
+    )
+    alone = resampled_means(np.repeat(values, 10)[:, None])
+    assert alone.std() < 0.5 * resampled_means(values[:, None]).std()
