@@ -93,7 +93,7 @@ def _state(stage: Stage, store: Store) -> tuple[str, str]:
 
 
 def _printed(_: object) -> list[str]:
-    from pipelines.results.paper import printed_names
+    from pipelines.results.protocol.printed import printed_names
 
     return printed_names()
 
@@ -124,7 +124,7 @@ def paper(
     form: Annotated[Format, Parameter(name="--format", help="How to write it.")] = "text",
 ) -> int:
     """Print one of the paper's tables as the paper printed it."""
-    from pipelines.results.paper import printed_tables
+    from pipelines.results.protocol.printed import printed_tables
 
     print_tables(printed_tables(table), form)
     return 0

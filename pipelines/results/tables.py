@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pipelines.results.evidence import Evidence, conclude
 from pipelines.results.finished import Results
-from pipelines.results.paper import paper_rows
 from pipelines.results.protocol.conditions import differing_conditions
 from pipelines.results.protocol.deviations import deviations
 from pipelines.results.protocol.networks import trained_on
+from pipelines.results.protocol.printed import paper_rows
 from pipelines.results.rows.quality import quality_row, with_mean_ranks
 from pipelines.results.rows.shares import CORRECTED, COVERED, ONE_SEED, share_row
 from pipelines.results.values import Measured, Row, Table, difference

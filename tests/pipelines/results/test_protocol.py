@@ -10,10 +10,10 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from pipelines.results.finished import FinishedCell
-from pipelines.results.paper import paper_rows, printed_tables, read_paper_table
 from pipelines.results.protocol.conditions import differing_conditions
 from pipelines.results.protocol.deviations import deviations, stated_of
 from pipelines.results.protocol.networks import trained_on
+from pipelines.results.protocol.printed import paper_rows, printed_tables, read_paper_table
 from pipelines.results.protocol.settings import CHANGED, FOLLOWED, SILENT
 from pipelines.results.protocol.stated import read_stated
 from pipelines.specs.experiment import ExperimentSpec

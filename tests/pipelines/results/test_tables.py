@@ -16,9 +16,9 @@ from stages import by_hand, facts
 from fusion.errors import InputError
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
-from pipelines.results import paper as paper_tables
-from pipelines.results.paper import read_paper_table
+from pipelines.results.protocol import printed as paper_tables
 from pipelines.results.protocol.deviations import deviations
+from pipelines.results.protocol.printed import read_paper_table
 from pipelines.results.statistics.bootstrap import intervals
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.experiment import ExperimentSpec

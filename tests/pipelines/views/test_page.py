@@ -122,7 +122,7 @@ def test_best_and_second_are_marked(made: Made, tree: Tree) -> None:
 
 def test_the_papers_rows_stand_beneath_ours(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     printed = {"LKC-FUNet": {"People": 81.5, "mAP50": 84.2}}
-    monkeypatch.setattr("pipelines.results.paper.read_paper_table", lambda *_: printed)
+    monkeypatch.setattr("pipelines.results.protocol.printed.read_paper_table", lambda *_: printed)
     tree = Tree(made.page())
     (ours,) = [
         body
