@@ -190,7 +190,7 @@ def test_a_printed_table_in_parts_gives_the_rows_of_one(paper: None) -> None:
 def test_shipped_tables_of_the_paper_have_our_columns(number: int) -> None:
     name, task = f"table{number}", {4: "detection", 5: "segmentation"}.get(number, "scoring")
     spec = load_shipped(name).sections[task]
-    folder = Path(paper_tables.__file__).parents[2] / "configs" / "paper"
+    folder = Path(paper_tables.__file__).parents[3] / "configs" / "paper"
     columns = (folder / f"{name}.csv").read_text().splitlines()[0].split(",")[1:]
     if task == "scoring":
         assert set(columns) - {"part"} == set(spec.metrics)
