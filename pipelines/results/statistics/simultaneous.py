@@ -1,0 +1,160 @@
+"""Statements about several methods at once that hold together: by the largest of their t values.
+
+Differences are studentised by the variance over resampled scenes plus the pooled variance over
+seeds. How large the largest gets among equal methods is simulated: normal noise of both sources,
+and variances that are themselves estimated, of Wishart and chi-squared distribution.
+
+Sources: Hansen, Lunde and Nason, Econometrica 79 (2011), the model confidence set with the range
+statistic; Romano and Wolf, Journal of the American Statistical Association 100 (2005), step-down
+by the maximum of t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.results.statistics.samples import Floats, Sample, SeedSpread, seed_spread
+from pipelines.store.digests import derive_seed
+
+DRAWS = 10_000
+LARGEST = 4_000_000
+"""The most simulated t values at once; of more pairs than this allows there are fewer draws."""
+NOTHING = 1e-12
+"""A variance of this share of the methods' own is rounding."""
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+@dataclass(frozen=True, eq=False)
+class Apart:
+    """Differences of methods, pair by pair: first less second, with what chance does to their t.
+
+    `error` is the standard error, `degrees` its degrees of freedom by Welch and Satterthwaite,
+    `t` 0 for equal results and infinite for different ones without any spread. `chance`,
+    float64[draws, pairs], holds the absolute t among equal methods.
+    """
+
+    pairs: Pairs
+    mean: Floats
+    error: Floats
+    degrees: Floats
+    t: Floats
+    chance: Floats
+
+
+def apart(
+    samples: Sequence[Sample],
+    pairs: Pairs,
+    spread: SeedSpread | None = None,
+    draws: int = DRAWS,
+) -> Apart | None:
+    """Compare pairs of methods that were resampled alike; None where nothing is known of them.
+
+    `spread` is borrowed from elsewhere where no method has a second seed.
+    """
+    units = samples[0].units
+    known = np.isfinite(values := np.stack([one.resampled for one in samples])).all(axis=0)
+    if not units.several or known.sum() < 2:
+        return None
+    own = seed_spread(samples)
+    spread = own if own.degrees or spread is None else spread
+    first, second = pairs
+    covariance = np.atleast_2d(np.cov(values[:, known])) * units.inflation
+    parts = np.array([0.0 if one.fixed else 1 / len(one.points) for one in samples])
+    images = (values[first][:, known] - values[second][:, known]).var(axis=1, ddof=1)
+    images *= units.inflation
+    own_size = np.maximum(covariance[first, first], covariance[second, second])
+    images = np.where(images > NOTHING * own_size, images, 0.0)
+    seeds = spread.variance * (parts[first] + parts[second])
+    means = np.array([one.mean for one in samples])
+    mean = means[first] - means[second]
+    error = np.sqrt(images + seeds)
+    draws = min(draws, max(1000, LARGEST // max(1, len(first))))
+    chance = _chance(covariance, units.degrees, parts, spread, pairs, draws)
+    chance[:, images + seeds == 0] = 0.0
+    return Apart(
+        pairs, mean, error, _degrees(images, units.degrees, seeds, spread.degrees),
+        _studentised(mean, error, np.abs(means).max()), chance,
+    )  # fmt: skip
+
+
+def _studentised(mean: Floats, error: Floats, size: float) -> Floats:
+    mean = np.where(np.abs(mean) > NOTHING * size, mean, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(mean == 0, 0.0, mean / error)
+
+
+def _degrees(images: Floats, of_images: float, seeds: Floats, of_seeds: int) -> Floats:
+    """Return the degrees of freedom of a sum of two variances (Welch, Satterthwaite)."""
+    total = images + seeds
+    share = np.divide(images, total, out=np.ones_like(total), where=total > 0)
+    rest = (1 - share) ** 2 / of_seeds if of_seeds else 0.0
+    found: Floats = 1 / (share**2 / of_images + rest)
+    return found
+
+
+def _chance(
+    covariance: Floats,
+    degrees: float,
+    parts: Floats,
+    spread: SeedSpread,
+    pairs: Pairs,
+    draws: int,
+) -> Floats:
+    """Return |t| of equal methods, float64[draws, pairs]."""
+    first, second = pairs
+    rng = np.random.default_rng(derive_seed("max-t", len(parts)))
+    root = _root(covariance)
+    noise = rng.standard_normal((draws, len(root))) @ root.T
+    noise += rng.standard_normal(noise.shape) * np.sqrt(spread.variance * parts)
+    factor = root @ _wishart_root(rng, draws, len(root), degrees)
+    estimated = factor @ factor.transpose(0, 2, 1)
+    own = estimated.diagonal(axis1=1, axis2=2)
+    variance = own[:, first] + own[:, second] - 2 * estimated[:, first, second]
+    if spread.degrees:
+        scale = rng.chisquare(spread.degrees, (draws, 1)) / spread.degrees
+        variance += scale * spread.variance * (parts[first] + parts[second])
+    found: Floats = np.abs(noise[:, first] - noise[:, second])
+    return found / np.sqrt(np.maximum(variance, np.finfo(np.float64).tiny))
+
+
+def _root(covariance: Floats) -> Floats:
+    values, vectors = np.linalg.eigh(covariance)
+    found: Floats = vectors * np.sqrt(np.maximum(values, 0.0))
+    return found
+
+
+def _wishart_root(rng: np.random.Generator, draws: int, size: int, degrees: float) -> Floats:
+    """Return roots of estimated unit covariances, float64[draws, size, columns] (Bartlett)."""
+    if degrees < size:
+        columns = max(1, round(degrees))
+        few: Floats = rng.standard_normal((draws, size, columns))
+        few /= np.sqrt(columns)
+        return few
+    found: Floats = np.tril(rng.standard_normal((draws, size, size)), -1)
+    diagonal = np.arange(size)
+    found[:, diagonal, diagonal] = np.sqrt(rng.chisquare(degrees - diagonal, (draws, size)))
+    found /= np.sqrt(degrees)
+    return found
+
+
+def tail(degrees: Floats, t: Floats | float) -> Floats:
+    """Return the two-sided p of Student's t."""
+    from scipy.special import stdtr  # scipy.stats takes a second to import
+
+    found: Floats = 2 * stdtr(degrees, -np.abs(t))
+    return found
+
+
+def exceeded(largest: Floats, t: float, degrees: Floats) -> float:
+    """Return p of the largest |t| of several: its share in what chance makes of them.
+
+    Where fewer than ten draws reach it, p is the sum of Student's tails of all that are compared
+    (Bonferroni's bound), if that is less: draws tell nothing below their own number.
+    """
+    reached = int((largest >= t).sum())
+    p = (1 + reached) / (1 + len(largest))
+    return min(p, float(tail(degrees, t).sum())) if reached < 10 else p
