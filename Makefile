@@ -1,6 +1,7 @@
 # make demo   both tables on embedded scenes, from nothing    make test   the whole test suite
 # Needs Python 3.11 or newer and make; everything else is installed into .venv.
 PYTHON ?= python3.11
+PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -11,7 +12,7 @@ demo: $(READY)
 	$(BIN)/fuse-then compare demo
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

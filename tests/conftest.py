@@ -24,9 +24,7 @@ LATER = ("process", "training", "system")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any import: caches, settings and stores of the tests lie in a folder of their own."""
-    home = Path(tempfile.mkdtemp(prefix="fuse-then-tests-"))
-    # Registered first, so run last: libraries have cleaning up of their own to do in there.
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    home = _home(config)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     os.environ["PREFECT_HOME"] = str(home / "prefect")
     os.environ["FUSE_THEN_STORE"] = str(home / "store")
@@ -38,6 +36,23 @@ def pytest_configure(config: pytest.Config) -> None:
     from pipelines.execution.environment import quiet_environment
 
     quiet_environment()
+
+
+def _home(config: pytest.Config) -> Path:
+    """Make the folder of this process; one of several processes lives inside the first one's.
+
+    Paths stay short: sockets lie in them, whose names may have 107 characters.
+    """
+    if worker := getattr(config, "workerinput", None):
+        home = Path(os.environ["TMPDIR"]).parent / str(worker["workerid"])
+        home.mkdir()
+        # Each process gets its share of the cores, and not all of them.
+        os.environ["OMP_NUM_THREADS"] = "1"
+        return home
+    home = Path(tempfile.mkdtemp(prefix="fuse-then-tests-"))
+    # Registered first, so run last: libraries have cleaning up of their own to do in there.
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
 """What we ask of ultralytics; the only module that knows it.
 
-Importing it patches ``torch.save`` and ``PIL.Image.open`` for the whole process and sends its log
-to the console, so it is imported late, and training belongs in a process of its own.
+Importing it patches ``torch.save`` for the whole process and sends its log to the console, so it
+is imported late, and training belongs in a process of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from PIL import Image as PillowImage
 from torch import Tensor
 
 from detection.settings import STRIDE
@@ -33,6 +34,7 @@ def prepare() -> None:
     """
     if "ultralytics" in sys.modules:
         return
+    opener = PillowImage.open
     with tempfile.TemporaryDirectory(prefix="fuse-then-ultralytics-") as folder:
         os.environ.update(
             YOLO_CONFIG_DIR=folder,
@@ -47,6 +49,8 @@ def prepare() -> None:
         # No integration may report anything, and nobody needs the font that would be fetched.
         SETTINGS.update({key: False for key, value in SETTINGS.items() if isinstance(value, bool)})
         utils.check_font = lambda _name: None
+    # Its own opener answers a broken file by looking for, or installing, a reader of HEIF.
+    PillowImage.open = opener
 
 
 def build_network(model: str, classes: int) -> Any:
