@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusion.checkpointing import Interval
 from fusion.errors import InputError
-from fusion.method import FusionMethod
 from fusion.torch_tools import load_checkpoint, mixed, write_checkpoint
-from fusion.training.data import PairMemory
 from fusion.training.settings import TrainSettings
 
 STATE_FORMAT = "fuse-then-state/1"
@@ -22,29 +21,51 @@ STATE_FORMAT = "fuse-then-state/1"
 Row = dict[str, float]
 """One epoch of the history: "epoch", "total" and other losses, "val_total", "seconds"."""
 
+Batch = tuple[Tensor, ...]
+"""What a loss is computed of: tensors whose first axis counts images."""
+
+Losses = Callable[[Batch], dict[str, Tensor]]
+"""Returns the losses of a batch, "total" among them."""
+
+
+class Batches(Protocol):
+    """Training images as `TrainingRun` takes them: `fusion.training.data.PairMemory` is one."""
+
+    def __len__(self) -> int: ...
+
+    def steps(self, batch_size: int, crops_per_image: int, /) -> int:
+        """Return the batches of an epoch."""
+
+    def epoch(
+        self, seed: int, epoch: int, batch_size: int, crops_per_image: int, /
+    ) -> Iterator[Batch]:
+        """Yield the batches of one epoch."""
+
+    def fixed(self, seed: int, batch_size: int, /) -> Iterator[Batch]:
+        """Yield what is validated on."""
+
 
 class TrainingRun:
     """The mutable half of a training: network, optimiser, history, and their state on disk."""
 
     def __init__(
         self,
-        method: FusionMethod,
+        method: nn.Module,
+        losses: Losses,
         settings: TrainSettings,
         seed: int,
         where: torch.device,
         state: Path,
         identity: dict[str, Any],
     ) -> None:
-        self.method, self.settings, self.seed = method, settings, seed
+        self.method, self.losses, self.settings, self.seed = method, losses, settings, seed
         self.where, self.state, self.identity = where, state, identity
         self.history: list[Row] = []
         self.optimizer = torch.optim.Adam(
             method.parameters(), lr=settings.learning_rate, betas=(0.9, 0.999)
         )
 
-    def epochs(
-        self, data: PairMemory, val: PairMemory, on_epoch: Callable[[Row], None] | None
-    ) -> None:
+    def epochs(self, data: Batches, val: Batches, on_epoch: Callable[[Row], None] | None) -> None:
         """Run the epochs that are left, saving the state as often as the settings say."""
         last, interval = self.settings.epochs, Interval(self.settings.checkpoint_minutes)
         for epoch in range(len(self.history) + 1, last + 1):
@@ -59,7 +80,7 @@ class TrainingRun:
             if on_epoch:
                 on_epoch(row)
 
-    def _train_epoch(self, epoch: int, data: PairMemory) -> Row:
+    def _train_epoch(self, epoch: int, data: Batches) -> Row:
         self.method.train()
         s = self.settings
         sums: dict[str, Tensor] = {}
@@ -70,7 +91,7 @@ class TrainingRun:
         steps = data.steps(s.batch_size, s.crops_per_image)
         return {key: value.item() / steps for key, value in sums.items()}
 
-    def _step(self, batch: tuple[Tensor, Tensor], epoch: int, step: int) -> dict[str, Tensor]:
+    def _step(self, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
         losses = self._loss(batch)
         total = losses["total"]
         if not bool(total.isfinite()):
@@ -84,13 +105,13 @@ class TrainingRun:
         self.optimizer.step()
         return {key: value.detach().float() for key, value in losses.items()}
 
-    def _loss(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        infrared, visible = (part.to(self.where).float() / 255 for part in batch)
+    def _loss(self, batch: Batch) -> dict[str, Tensor]:
+        here = tuple(part.to(self.where) for part in batch)
         with mixed(self.settings.precision, self.where):
-            return self.method.loss(infrared, visible)
+            return self.losses(here)
 
     @torch.no_grad()
-    def _validate(self, val: PairMemory) -> float:
+    def _validate(self, val: Batches) -> float:
         self.method.eval()
         total = 0.0
         for batch in val.fixed(self.seed, self.settings.batch_size):
@@ -140,3 +161,8 @@ def _check_state(path: Path, content: Any, identity: dict[str, Any], epochs: int
             f"{path} has already {len(content['history'])} epochs, more than the {epochs} asked "
             f"for; use another output folder, or delete the file to start again."
         )
+
+
+def own_randomness(where: torch.device) -> AbstractContextManager[None]:
+    """Give back the caller's random state afterwards."""
+    return torch.random.fork_rng(devices=[where.index or 0] if where.type == "cuda" else [])

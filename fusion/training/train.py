@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fusion.errors import InputError
 from fusion.files import write_history
@@ -25,7 +25,7 @@ from fusion.torch_tools import (
     room_for,
 )
 from fusion.training.data import PairMemory
-from fusion.training.run import Row, TrainingRun
+from fusion.training.run import Batch, Losses, Row, TrainingRun, own_randomness
 from fusion.training.settings import TrainSettings
 from fusion.weights.checkpoints import plain, save_checkpoint
 
@@ -77,13 +77,13 @@ def train(
     batch = f"batch_size: {settings.batch_size} with crop: {settings.crop}; lower one of them"
     with (
         limited_threads(threads),
-        _own_randomness(where),
+        own_randomness(where),
         float32_products(settings.precision),
         room_for(settings.batch_size, device, batch),
     ):
         torch.manual_seed(seed)
         method, state = cls(**arguments).to(where), out / "state.pt"
-        run = TrainingRun(method, settings, seed, where, state, identity)
+        run = TrainingRun(method, _losses(method), settings, seed, where, state, identity)
         run.resume()
         run.epochs(data, val, on_epoch)
         checkpoint = out / "weights.pt"
@@ -91,10 +91,10 @@ def train(
         last = {key: value for key, value in run.history[-1].items() if key != "seconds"}
         used = {**settings.model_dump(exclude={"checkpoint_minutes"}), "seed": seed}
         extra = {"settings": used, "epochs": settings.epochs, "last": last}
-        save_checkpoint(checkpoint, method_name, arguments, run.method.state_dict(), extra)
+        save_checkpoint(checkpoint, method_name, arguments, method.state_dict(), extra)
         write_history(out / "history.csv", run.history)
         shown = val if len(val) else data
-        _write_samples(out / "samples.png", run.method, shown, 4 * settings.crop, where)
+        _write_samples(out / "samples.png", method, shown, 4 * settings.crop, where)
     seconds = sum(row["seconds"] for row in run.history)
     return TrainResult(checkpoint, tuple(run.history), seconds)
 
@@ -113,9 +113,14 @@ def _identity(
     return {"method": name, "params": plain(arguments, "params"), **same, "seed": seed, **images}
 
 
-def _own_randomness(where: torch.device) -> AbstractContextManager[None]:
-    """Give back the caller's random state afterwards."""
-    return torch.random.fork_rng(devices=[where.index or 0] if where.type == "cuda" else [])
+def _losses(method: FusionMethod) -> Losses:
+    """Return what computes a method's losses of a batch of pairs in uint8."""
+
+    def of(pairs: Batch) -> dict[str, Tensor]:
+        infrared, visible = (part.float() / 255 for part in pairs)
+        return method.loss(infrared, visible)
+
+    return of
 
 
 def _write_samples(

@@ -32,6 +32,7 @@ ZOO = (
     "lrrnet",
     "mmdrfuse_student",
     "mmdrfuse_teacher",
+    "mri_cmd",
     "seafusion",
     "segmif",
     "segmif_seg",

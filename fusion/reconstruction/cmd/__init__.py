@@ -1,0 +1,1 @@
+"""The collaborative model-driven network of arXiv 2402.03383, in its parts."""
