@@ -126,7 +126,9 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 
 
 def test_training_on_one_slice_beats_zero_filling(slices: list[Path], tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"epochs": 1, "crops_per_image": 40, "crop": 40})
+    settings = SETTINGS.model_copy(
+        update={"epochs": 1, "crops_per_image": 60, "crop": 40, "learning_rate": 3e-3}
+    )
     train_cmd(slices[:1], [], (FOUR,), settings, tmp_path, threads=1)
     network, image = load_network(tmp_path / "weights.pt"), head(0, side=40)
     zero, made = (reconstruct(image, "a", FOUR, net).measured for net in (None, network))
