@@ -79,8 +79,10 @@ def data_split(
     options: ExperimentOptions = AS_WRITTEN,
 ) -> int:
     """Write a seeded split that keeps near-duplicate neighbours together."""
+    from pipelines.datasets.near_duplicates import scenes_of
     from pipelines.datasets.opening import open_dataset
-    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of, write_split
+    from pipelines.datasets.split_files import write_split
+    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split
     from pipelines.execution.progress import Screen
     from pipelines.store.store import open_store
 
@@ -94,7 +96,7 @@ def data_split(
     splits = draw_split(groups, ratios, seed)
     digest = opened.pairs_digest(open_store(options.store).digests)
     facts = {"version": SPLIT_VERSION, "method": METHOD, "seed": seed}
-    write_split(out, splits, **facts, ratios=list(ratios), pairs_digest=digest)
+    write_split(out, splits, groups, **facts, ratios=list(ratios), pairs_digest=digest)
     sizes = ", ".join(f"{name} {len(names)}" for name, names in splits.items())
     print(f"{out}: {sizes} pairs from {len(groups)} scenes, the largest {max(map(len, groups))}")
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fusion.pairs import ImagePair
@@ -14,12 +14,16 @@ from pipelines.store.files import FileDigests
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pairs and labels by name, and the names of each split."""
+    """Pairs and labels by name, and the names of each split.
+
+    `scenes` is the scene of an image, by name; an image without one is its own.
+    """
 
     spec: DatasetSpec
     pairs: Mapping[str, ImagePair]
     labels: Mapping[str, Path]
     splits: Mapping[str, tuple[str, ...]]
+    scenes: Mapping[str, str] = field(default_factory=dict)
 
     def pairs_digest(self, digests: FileDigests, names: tuple[str, ...] | None = None) -> str:
         """Return the digest of the pixels' files of `names` (default: all pairs)."""

@@ -11,7 +11,7 @@ from typing import Any
 from fusion.errors import InputError
 from fusion.pairs import check_same_size, read_rgb
 from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.splits import Progress
+from pipelines.datasets.near_duplicates import Progress
 from pipelines.specs.layout import Labels, layout_of
 
 

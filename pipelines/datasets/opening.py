@@ -9,7 +9,7 @@ from pathlib import Path
 from fusion.errors import InputError
 from fusion.pairs import ImagePair, list_pairs
 from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.splits import SPLITS, read_split
+from pipelines.datasets.split_files import SPLITS, read_scenes, read_split
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.layout import layout_of
 
@@ -24,7 +24,7 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
     if not spec.comes_split:
         pairs = _pairs(spec, root, "")
         labels = _labels(spec, root / spec.labels, pairs) if spec.labels else {}
-        return Dataset(spec, pairs, labels, read_split(spec, pairs))
+        return Dataset(spec, pairs, labels, read_split(spec, pairs), read_scenes(spec))
     pairs, labels, splits = {}, {}, {}
     for split in SPLITS:
         folders = [root / folder for both in _sources(spec, split).values() for folder in both]
@@ -41,7 +41,7 @@ def open_dataset(spec: DatasetSpec) -> Dataset:
         splits[split] = tuple(found)
         if spec.labels:
             labels |= _labels(spec, root / spec.labels.replace("{split}", split), found)
-    return Dataset(spec, pairs, labels, splits)
+    return Dataset(spec, pairs, labels, splits, read_scenes(spec))
 
 
 def _pairs(spec: DatasetSpec, root: Path, split: str) -> dict[str, ImagePair]:

@@ -33,7 +33,17 @@ def spec_digest(spec: ExperimentSpec) -> str:
     """Return sixteen hex digits that identify a resolved experiment, whatever its data hold."""
     # Experiments of before there was such a key keep their identity.
     absent = {"perturb"} if spec.perturb is None else None
-    return digest(spec.model_dump(mode="json", exclude=absent))[:16]
+    return digest(_known_before(spec.model_dump(mode="json", exclude=absent)))[:16]
+
+
+def _known_before(value: Any) -> Any:
+    """Return plain values without the keys of datasets that are as they were without them."""
+    if isinstance(value, list):
+        return [_known_before(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: own for key, own in value.items() if (key, own) != ("near_duplicates", "found")}
+    return {key: _known_before(own) for key, own in kept.items()}
 
 
 def remember(plan: Plan, store: Store) -> Path:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
+from pipelines.datasets.split_files import read_scenes
 from pipelines.execution.job import Progress
 from pipelines.execution.runner import NO_SLOT, Start, job_of, make_here, make_stage
 from pipelines.execution.worker import Worker
@@ -18,7 +20,7 @@ from pipelines.store.digests import digest
 from pipelines.store.stage import Metrics, Stage, stage_of
 from pipelines.store.store import Store
 from pipelines.tasks.facts import local_of
-from pipelines.tasks.inputs import INDEX, SCENES, SPLIT
+from pipelines.tasks.inputs import INDEX, NEAR_DUPLICATES, SCENES, SCENES_FILE, SPLIT
 
 CHECK_SECONDS = 600.0
 
@@ -62,6 +64,7 @@ class Preparation:
             stage = stage_of(SCENES, spec.scenes.model_dump())
             folder = make_here(stage, self._store, self._report("drawing scenes"))
             given: dict[str, Any] = {"scenes": None, "root": folder / spec.layout}
+            given["near_duplicates"] = "none"  # each is drawn from lots of its own
             if not spec.comes_split:
                 given["split"] = {"file": str(folder / spec.layout / "split.yaml")}
             return DatasetSpec.model_validate({**spec.model_dump(), **given})
@@ -83,6 +86,16 @@ class Preparation:
         return DatasetSpec.model_validate(
             {**spec.model_dump(), "split": {"file": str(folder / "split.yaml")}}
         )
+
+    def _grouped(self, dataset: Dataset) -> Dataset:
+        """Return a dataset with the scenes that its test images fall into, found unless known."""
+        if dataset.scenes or dataset.spec.near_duplicates != "found":
+            return dataset
+        facts = {"pairs": dataset.pairs_digest(self._store.digests, dataset.test)}
+        stage = stage_of(NEAR_DUPLICATES, facts, local=local_of(dataset))
+        folder = make_here(stage, self._store, self._report("finding near-duplicate frames"))
+        spec = dataset.spec.model_copy(update={"near_duplicates": folder / SCENES_FILE})
+        return replace(dataset, spec=spec, scenes=read_scenes(spec))
 
     def open(self, spec: DatasetSpec) -> tuple[Dataset, Stage]:
         """Open and verify a dataset; return it with its index stage.
@@ -113,4 +126,4 @@ class Preparation:
         }
         stage = stage_of(INDEX, facts, local=local_of(dataset))
         make_here(stage, self._store, self._report(f"checking {spec.name}"))
-        return dataset, stage
+        return self._grouped(dataset), stage

@@ -199,7 +199,7 @@ def listed(names: Sequence[str]) -> str:
 
 def _notes(measured: Collection[Measured]) -> list[str]:
     """Return the test in a few words, then what it rests on, in sentences."""
-    images = max(one.images for one in measured)
+    on = max(measured, key=lambda one: one.images).tested
     alone = all(len(one.points) == 1 for one in measured)
     how = "paired bootstrap" if alone else "paired bootstrap over images, Welch's t over seeds"
     seeds = (
@@ -209,7 +209,7 @@ def _notes(measured: Collection[Measured]) -> list[str]:
         "methods are level in mean rank, and the table's intervals are over images alone."
     )
     paired = (
-        f"Every method is resampled alike: {RESAMPLES} resamples of the {images} test images. p is "
+        f"Every method is resampled alike: {RESAMPLES} resamples of the test set, {on}. p is "
         f"corrected by Holm over the methods that are compared with one reference in one column."
     )
     return [how, paired, seeds, CHOSEN]

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from pipelines.datasets.split_files import read_scenes
 from pipelines.execution.usage import read_samples
 from pipelines.planning.plan import Cell, Plan
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.stage import Manifest, Stage
 from pipelines.store.store import Reading, Store
@@ -101,6 +103,15 @@ class FinishedCell:
             return self.cell.task.read(self.result.folder, self.spec)
         except UNREADABLE:
             return None
+
+    @cached_property
+    def scenes(self) -> Mapping[str, str]:
+        """The scene of each test image by name; an image without one is its own.
+
+        Raises InputError where the file that says so is gone.
+        """
+        dataset = self.cell.result.local.get("dataset")
+        return read_scenes(DatasetSpec(**dataset)) if dataset else {}
 
     @property
     def fused(self) -> FinishedStage | None:

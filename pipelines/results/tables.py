@@ -9,7 +9,7 @@ from pipelines.results.protocol.deviations import deviations
 from pipelines.results.protocol.networks import trained_on
 from pipelines.results.protocol.printed import paper_rows
 from pipelines.results.rows.quality import quality_row, with_mean_ranks
-from pipelines.results.rows.shares import CORRECTED, COVERED, ONE_SEED, share_row
+from pipelines.results.rows.shares import CORRECTED, ONE_SEED, covered, share_row
 from pipelines.results.values import Measured, Row, Table, difference
 from pipelines.specs.tasks import TaskSpec
 from pipelines.tasks.task import Task
@@ -57,8 +57,9 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
             rows += [paper, difference(ours, paper)]
     notes = (*notes, *filter(None, (trained_on(experiment, spec.dataset, part),)))
     seeds = len(experiment.seeds)
+    notes = (*notes, *covered(measured.values()))
     if measured and not task.per_image:
-        notes = (*notes, COVERED, CORRECTED, *((ONE_SEED,) if seeds == 1 else ()))
+        notes = (*notes, CORRECTED, *((ONE_SEED,) if seeds == 1 else ()))
     if seeds > 1:
         notes = (f"Mean and standard deviation over {seeds} seeds.", *notes)
     whose = f"{spec.dataset.name} {part}".strip()

@@ -42,22 +42,43 @@ class Measured:
     """A method's results behind its row, in the table's units and order of columns.
 
     `points` is float64[seeds, columns] on the test set itself; `resampled`, float64[resamples,
-    columns], the mean over seeds on resamples of its `images` images that all methods share, drawn
-    by whole scenes, of which there are `units`; nan where nothing is defined. `fixed` says that
-    nothing is trained and seeds make no difference; `seeds` are the names of the points.
+    columns], the mean over seeds on resamples of the test images that all methods share, drawn by
+    whole scenes of so many images each as `sizes` says; nan where nothing is defined. `fixed` says
+    that nothing is trained and seeds make no difference; `seeds` are the names of the points.
     """
 
     points: NDArray[np.float64]
     resampled: NDArray[np.float64]
-    images: int
-    units: int
+    sizes: tuple[int, ...]
     fixed: bool = False
     seeds: tuple[int, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """How many images were tested."""
+        return sum(self.sizes)
+
+    @property
+    def units(self) -> int:
+        """How many scenes they fall into."""
+        return len(self.sizes)
+
+    @property
+    def tested(self) -> str:
+        """On what, as "18 scenes, 361 images"."""
+        return tested(self.units, self.images)
 
     def sample(self, column: int) -> Sample:
         """Return what comparisons need of one column."""
         points, resampled = self.points[:, column], self.resampled[:, column]
         return Sample(points, resampled, self.units, self.fixed, self.seeds)
+
+
+def tested(scenes: int, images: int) -> str:
+    """Return on what methods are tested: near-duplicate images are of one scene."""
+    if scenes == images:
+        return f"{images} images, each a scene of its own"
+    return f"{scenes} scene{'s' if scenes > 1 else ''}, {images} images"
 
 
 @dataclass(frozen=True, eq=False)

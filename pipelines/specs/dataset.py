@@ -52,6 +52,10 @@ class DatasetSpec(Spec):
 
     A folder name that contains ``{split}`` means that the dataset comes split into folders, and
     ``{part}`` that it joins several `parts`: the pair 007 of the part CT is called CT-007.
+
+    Test images that are `near_duplicates` of each other count as one scene where it is said how
+    sure a result is. They are as the split file says, else found by their thumbnails; "none" are
+    in a dataset of single pictures, and a file names those that somebody knows.
     """
 
     name: str
@@ -65,6 +69,7 @@ class DatasetSpec(Spec):
     classes: tuple[str, ...] = ()
     color: Literal["visible", "infrared"] = "visible"
     split: SplitSpec | None = None
+    near_duplicates: Literal["found", "none"] | LocalPath = "found"
     notes: tuple[str, ...] = ()
     source: str = ""
 

@@ -199,9 +199,9 @@ class Detected:
     classes: Sequence[str]
 
     @property
-    def images(self) -> int:
-        """How many images were tested."""
-        return len(self.ground_truth["images"])
+    def names(self) -> tuple[str, ...]:
+        """The images that were tested."""
+        return tuple(image["file_name"] for image in self.ground_truth["images"])
 
     @cached_property
     def rankings(self) -> Sequence[Ranking]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 from fusion.errors import InputError
+from pipelines.datasets.near_duplicates import VERSION
 from pipelines.datasets.scenes.scene import SCENES_VERSION
 from pipelines.execution.job import Job
 from pipelines.store.stage import Kind, Metrics
 
+SCENES_FILE = "scenes.yaml"
 SCENES = Kind("scenes", SCENES_VERSION, f"{__name__}:scenes", ("m3fd", "msrs"))
 SPLIT = Kind("split", 1, f"{__name__}:split", ("split.yaml",))
+NEAR_DUPLICATES = Kind("near_duplicates", VERSION, f"{__name__}:near_duplicates", (SCENES_FILE,))
 INDEX = Kind("index", 1, f"{__name__}:index", ("index.json",))
 
 
@@ -27,15 +30,28 @@ def scenes(job: Job) -> Metrics:
 
 def split(job: Job) -> Metrics:
     """Draw train, val and test with near-duplicate neighbours kept together."""
-    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split, scenes_of, write_split
+    from pipelines.datasets.near_duplicates import scenes_of
+    from pipelines.datasets.split_files import write_split
+    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split
 
     pairs = job.dataset().pairs
     groups = scenes_of(pairs, job.progress())
     ratios, seed = job.spec["ratios"], job.spec["seed"]
     splits = draw_split(groups, (ratios[0], ratios[1], ratios[2]), seed)
     facts = {"version": SPLIT_VERSION, "method": METHOD, "seed": seed, "ratios": list(ratios)}
-    write_split(job.out / "split.yaml", splits, **facts, pairs_digest=job.spec["pairs"])
+    write_split(job.out / "split.yaml", splits, groups, **facts, pairs_digest=job.spec["pairs"])
     return {"scenes": len(groups), **{name: len(names) for name, names in splits.items()}}
+
+
+def near_duplicates(job: Job) -> Metrics:
+    """Find the scenes that the test images fall into."""
+    from pipelines.datasets.near_duplicates import RULE, scenes_of
+    from pipelines.datasets.split_files import write_scenes
+
+    dataset = job.dataset()
+    groups = scenes_of({n: dataset.pairs[n] for n in sorted(dataset.test)}, job.progress())
+    write_scenes(job.out / SCENES_FILE, groups, method=RULE)
+    return {"images": len(dataset.test), "scenes": len(groups)}
 
 
 def index(job: Job) -> Metrics:

@@ -174,11 +174,6 @@ class Segmented:
     names: tuple[str, ...]
     confusions: NDArray[np.int64]
 
-    @property
-    def images(self) -> int:
-        """How many images were tested."""
-        return len(self.names)
-
 
 def read(folder: Path, spec: SegmentationSpec) -> Segmented:
     """Read what a finished test left in `folder`; raises OSError or ValueError where it cannot."""

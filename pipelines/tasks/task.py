@@ -54,11 +54,11 @@ class Chain:
 
 
 class Kept(Protocol):
-    """What the last stage of a task kept of its test images, in the order of their resampling."""
+    """What the last stage of a task kept of its test images."""
 
     @property
-    def images(self) -> int:
-        """How many there are."""
+    def names(self) -> tuple[str, ...]:
+        """Their names, in the order of their resampling."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def find_presence(job: Job) -> Metrics:
             counts[:, place, label] += box.max() >= job.spec["threshold"], 1
         job.report(place + 1, len(names), "looking")
     seen, total = counts
-    np.savez(job.out / SEEN, seen=seen, total=total)
+    np.savez(job.out / SEEN, seen=seen, total=total, names=np.array(names))
     found = shares(seen.sum(axis=0), total.sum(axis=0))
     known = [None if np.isnan(share) else float(share) for share in found]
     return {"presence": dict(zip([*dataset.spec.classes, MEAN], known, strict=True))}
@@ -86,17 +86,13 @@ class Present:
 
     seen: NDArray[np.int64]
     total: NDArray[np.int64]
-
-    @property
-    def images(self) -> int:
-        """How many images were tested."""
-        return len(self.seen)
+    names: tuple[str, ...]
 
 
 def read(folder: Path, spec: PresenceSpec) -> Present:
     """Read what a finished test left in `folder`."""
     with (folder / SEEN).open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
-        return Present(kept["seen"], kept["total"])
+        return Present(kept["seen"], kept["total"], tuple(map(str, kept["names"])))
 
 
 def resample(kept: Present, counts: NDArray[np.int32]) -> Floats:

@@ -11,8 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.results.finished import FinishedCell
-from pipelines.results.rows.shares import COVERED
-from pipelines.results.statistics.bootstrap import Values, resampled_means
+from pipelines.results.statistics.bootstrap import (
+    Scenes,
+    Values,
+    numbered,
+    resampled_means,
+    sizes,
+)
 from pipelines.results.statistics.comparison import percentile_interval
 from pipelines.results.values import Measured, Row, RowScores, Table, Value
 from pipelines.tasks.scoring import MEAN_RANK, read_scores
@@ -44,20 +49,20 @@ def quality_row(cells: Sequence[FinishedCell], part: str, columns: Sequence[str]
         for column, defined in zip(columns, known.T, strict=True)
         if not defined.all()
     ]
-    measured = replace(
-        _measured(stack, known, fixed=not first.trains_fusion),
-        seeds=tuple(one.cell.seed for one in unique),
-    )
+    scenes = numbered([names[place] for place in chosen], unique[0].scenes)
+    seeds = tuple(one.cell.seed for one in unique)
+    found = _measured(stack, known, scenes)
+    measured = replace(found, fixed=not first.trains_fusion, seeds=seeds)
     return RowScores(_values(measured, known), tuple(notes), measured)
 
 
-def _measured(stack: Values, known: NDArray[np.bool_], *, fixed: bool) -> Measured:
+def _measured(stack: Values, known: NDArray[np.bool_], scenes: Scenes) -> Measured:
     """Average ``seeds x images x metrics`` scores over the images that are known."""
     averages = np.where(known, stack.mean(axis=0), np.nan)
     total = np.where(known, stack, 0).sum(axis=1)
     points = np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
-    images = stack.shape[1]
-    return Measured(points, resampled_means(averages), images, images, fixed)
+    resampled = resampled_means(averages, scenes)
+    return Measured(points, resampled, sizes(scenes))
 
 
 def _values(measured: Measured, known: NDArray[np.bool_]) -> tuple[Value | None, ...]:
@@ -90,7 +95,6 @@ def with_mean_ranks(table: Table, convention: str) -> Table:
     lowest = f"; of {', '.join(bare.lower)} the lowest value is best" if bare.lower else ""
     notes = (
         f'Metrics by the convention "{convention}"{lowest}.',
-        COVERED,
         "Mean rank: over the metrics that are defined, ties share the mean of their places.",
         *bare.notes,
     )

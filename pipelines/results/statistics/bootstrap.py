@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,19 @@ Scenes = NDArray[np.intp]
 RESAMPLES = 1000
 
 
-def numbered(scenes: Iterable[str]) -> Scenes:
-    """Return the number of each image's scene, from 0 in the order of their first images."""
-    known: dict[str, int] = {}
-    return np.array([known.setdefault(scene, len(known)) for scene in scenes], dtype=np.intp)
+def numbered(names: Iterable[str], scenes: Mapping[str, str]) -> Scenes:
+    """Return the number of each image's scene, from 0 in the order of their first images.
+
+    An image of which no scene is known is its own.
+    """
+    known: dict[tuple[str, ...], int] = {}
+    keys = ((scenes[name],) if name in scenes else (name, "alone") for name in names)
+    return np.array([known.setdefault(key, len(known)) for key in keys], dtype=np.intp)
+
+
+def sizes(scenes: Scenes) -> tuple[int, ...]:
+    """Return how many images each scene has."""
+    return tuple(np.bincount(scenes).tolist())
 
 
 def resamples(images: int, scenes: Scenes | None = None) -> Values:
@@ -31,12 +40,12 @@ def resamples(images: int, scenes: Scenes | None = None) -> Values:
     methods that are scored on the same images are resampled alike, so that their intervals are of
     the same thousand imagined test sets.
     """
-    units = images if scenes is None else int(scenes.max(initial=-1)) + 1
-    rng = np.random.default_rng(derive_seed("bootstrap", units))
-    drawn = rng.integers(units, size=(RESAMPLES, units))
-    places = drawn + units * np.arange(RESAMPLES)[:, None]
-    counts = np.bincount(places.ravel(), minlength=RESAMPLES * units)
-    by_scene: Values = counts.reshape(RESAMPLES, units).astype(np.float64)
+    many = images if scenes is None else len(sizes(scenes))
+    rng = np.random.default_rng(derive_seed("bootstrap", many))
+    drawn = rng.integers(many, size=(RESAMPLES, many))
+    places = drawn + many * np.arange(RESAMPLES)[:, None]
+    counts = np.bincount(places.ravel(), minlength=RESAMPLES * many)
+    by_scene: Values = counts.reshape(RESAMPLES, many).astype(np.float64)
     return by_scene if scenes is None else by_scene[:, scenes]
 
 

@@ -16,6 +16,7 @@ from pipelines.results.agreement import Agreement
 from pipelines.results.evidence import Evidence
 from pipelines.results.finished import FinishedCell, Results
 from pipelines.results.robustness import curves, robustness_tables
+from pipelines.results.statistics.bootstrap import numbered, sizes
 from pipelines.results.values import Line
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.stage import Manifest
@@ -85,9 +86,10 @@ def _task(evidence: Evidence, results: Results, read: Read) -> TaskReport:
         return TaskReport(evidence, 0)
     data = open_dataset(DatasetSpec(**cells[0].cell.result.local["dataset"]))
     part = evidence.table.name.removeprefix(evidence.task.name).removeprefix("-")
-    images = sum(not part or data.part_of(name) == part for name in data.test)
+    names = [name for name in data.test if not part or data.part_of(name) == part]
+    scenes = len(sizes(numbered(names, data.scenes)))
     lost = tuple(one.cell.title for one in cells if read(one) is None and one.cell.task.read)
-    report = TaskReport(evidence, images, lost=lost, speeds=_speeds(cells))
+    report = TaskReport(evidence, len(names), scenes, lost=lost, speeds=_speeds(cells))
     fused = _fused(cells, results)
     if detected := _by_method(cells, Detected, detections.shown):
         return _detection(report, detected, data, fused)

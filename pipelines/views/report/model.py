@@ -100,12 +100,14 @@ class Speed:
 class TaskReport:
     """One table with all that is drawn beside it; what is missing is empty.
 
-    `curves` are precision over recall by class, `confusions` pixels by method summed over seeds,
-    `legend` the colours of classes on the strips, `lost` cells whose files cannot be read any more.
+    Its `images` fall into `scenes`. `curves` are precision over recall by class, `confusions`
+    pixels by method summed over seeds, `legend` the colours of classes on the strips, `lost` cells
+    whose files cannot be read any more.
     """
 
     evidence: Evidence
     images: int
+    scenes: int = 0
     curves: Mapping[str, tuple[Line, ...]] = field(default_factory=dict)
     confusions: Mapping[str, Confusion] = field(default_factory=dict)
     classes: tuple[str, ...] = ()

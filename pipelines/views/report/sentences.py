@@ -24,9 +24,7 @@ def heading(report: Report, table: Table) -> str:
 def facts(report: Report) -> str:
     """Return what was run, how far it is, and when."""
     seeds = f"{len(report.seeds)} seed{'s' if report.seeds[1:] else ''}"
-    images = listed(
-        [f"{part.images} test images for {part.evidence.table.name}" for part in report.tasks]
-    )
+    images = listed([f"{_tested(part)} for {part.evidence.table.name}" for part in report.tasks])
     finished = sum(cell.finished for cell in report.cells)
     when = f"Results of {report.days}; page" if report.days else "Page"
     return (
@@ -40,8 +38,14 @@ def counts(part: TaskReport) -> str:
     """Return how many images, methods and finished cells are behind a table."""
     rows = [row for row in part.evidence.table.rows if row.kind == "ours"]
     done = sum(row.finished for row in rows)
-    images = f"{part.images} test images" if part.images else "No test images scored yet"
+    images = _tested(part) if part.images else "No test images scored yet"
     return f"{images}; {len(rows)} methods; {done} of {sum(r.wanted for r in rows)} cells finished."
+
+
+def _tested(part: TaskReport) -> str:
+    """Return the number of test images, and of the scenes where there are fewer."""
+    scenes = f" of {part.scenes} scenes" if 0 < part.scenes < part.images else ""
+    return f"{part.images} test images{scenes}"
 
 
 def measured_on(speeds: Sequence[Speed]) -> str:

@@ -116,6 +116,36 @@ def test_a_bad_split_file_is_told(scenes: Path, change: Any, message: str) -> No
     assert str(path) in str(caught.value)
 
 
+def test_a_split_file_knows_the_scenes(scenes: Path) -> None:
+    path = scenes / "m3fd" / "split.yaml"
+    names = yaml.safe_load(path.read_text())["test"]
+    spoil(path, lambda d: d.update(scenes={"drive": names[:2], "other": names[2:3]}))
+    found = open_dataset(boxes_spec(scenes)).scenes
+    assert found == {names[0]: "drive", names[1]: "drive", names[2]: "other"}
+    assert open_dataset(boxes_spec(scenes, near_duplicates="none")).scenes == {}
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"a": ["x"], "b": ["x"]}, 'names "x" in two scenes; keep it in one of them'),
+        (["x"], '"scenes" must hold a list of names by scene; write NAME: [...]'),
+        ({"a": "x"}, '"a" must be a list of names'),
+    ],
+)
+def test_bad_scenes_are_told(scenes: Path, groups: Any, message: str) -> None:
+    path = scenes / "m3fd" / "scenes.yaml"
+    path.write_text(yaml.safe_dump({"scenes": groups}))
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        open_dataset(boxes_spec(scenes, near_duplicates=str(path)))
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_of_scenes_is_told(scenes: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.yaml, which says what images .* boxes\.near"):
+        open_dataset(boxes_spec(scenes, near_duplicates=str(scenes / "gone.yaml")))
+
+
 def test_a_missing_split_file_is_told(scenes: Path) -> None:
     (scenes / "m3fd" / "split.yaml").unlink()
     with pytest.raises(

@@ -7,7 +7,8 @@ import pytest
 
 from fusion.errors import InputError
 from fusion.pairs import ImagePair, list_pairs, write_png
-from pipelines.datasets.splits import draw_split, scenes_of
+from pipelines.datasets.near_duplicates import scenes_of
+from pipelines.datasets.splits import draw_split
 
 RATIOS = (8, 1, 1)
 

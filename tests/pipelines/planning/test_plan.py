@@ -20,6 +20,7 @@ from fusion import registry
 from fusion.errors import InputError
 from fusion.pairs import write_png
 from pipelines.cli import app as cli
+from pipelines.datasets.split_files import read_scenes
 from pipelines.execution.devices import Slot
 from pipelines.execution.job import Job, Progress
 from pipelines.execution.runner import Step, make_here, make_step
@@ -27,6 +28,7 @@ from pipelines.execution.usage import SAMPLES, read_samples, sampled
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import Planner, make_plan
 from pipelines.planning.preparation import Preparation
+from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.method import MethodSpec
 from pipelines.store.code import code_digest
@@ -41,7 +43,7 @@ pytestmark = pytest.mark.process
 Write = Callable[..., Path]
 Change = Callable[[Path, dict[str, Any]], None]
 CHECKS = {"check_method", "check_detector", "check_segmenter"}
-CHEAP = {"scenes", "split", "index", "operations", *CHECKS}
+CHEAP = {"scenes", "split", "near_duplicates", "index", "operations", *CHECKS}
 
 
 def first(folder: Path) -> Path:
@@ -426,6 +428,31 @@ def test_a_split_is_drawn_once_and_its_scenes_are_kept_whole(
     names = yaml.safe_load(Path(local["split"]["file"]).read_text())
     assert sum(len(names[split]) for split in ("train", "val", "test")) == 12
     assert Path(local["split"]["file"]).is_relative_to(session_store / "stages" / "split")
+
+
+@pytest.mark.parametrize("given", ["found", "none", "FILE"])
+def test_near_duplicates_are_found_or_said(
+    plan: Callable[..., Plan], scenes_root: Path, session_store: Path, tmp_path: Path, given: str
+) -> None:
+    names = sorted(path.stem for path in (scenes_root / "msrs" / "test" / "ir").iterdir())
+    known = tmp_path / "known.yaml"
+    known.write_text(yaml.safe_dump({"scenes": {"drive": names[:3]}}))
+    masks = {"name": "masks", "layout": "msrs", "root": str(scenes_root / "msrs")}
+    scoring = {
+        "dataset": {**masks, "near_duplicates": str(known) if given == "FILE" else given},
+        "metrics": ["SD"],
+    }
+    made = plan(detection=None, segmentation=None, scoring=scoring)
+    (cell,) = made.cells
+    scenes = read_scenes(DatasetSpec(**cell.result.local["dataset"]))
+    if given == "found":
+        assert sorted(scenes) == names
+        place = Path(cell.result.local["dataset"]["near_duplicates"])
+        assert place.is_relative_to(session_store / "stages" / "near_duplicates")
+    else:
+        assert scenes == ({} if given == "none" else dict.fromkeys(names[:3], "drive"))
+    plain = plan(detection=None, segmentation=None, scoring={**scoring, "dataset": masks})
+    assert plain.cells[0].result.key == cell.result.key  # it is how sure, not what came out
 
 
 # The runner: from a planned step to a committed directory.

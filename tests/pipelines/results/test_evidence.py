@@ -21,7 +21,7 @@ from pipelines.results.evidence import Difference, Evidence
 from pipelines.results.finished import read_results
 from pipelines.results.rows import resampled
 from pipelines.results.rows.quality import quality_row
-from pipelines.results.rows.shares import COVERED, ONE_SEED, ONE_TRAINING
+from pipelines.results.rows.shares import ONE_SEED, ONE_TRAINING
 from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
 from pipelines.results.statistics.comparison import percentile_interval
 from pipelines.results.values import Row, Table, Value
@@ -59,8 +59,9 @@ def store(tmp_path: Path) -> Store:
 def finish(store: Store) -> Callable[..., Plan]:
     """Return a plan whose stages hold the given results, as the stages write them."""
 
-    def make(images: int = 12, **results: Results) -> Plan:
+    def make(images: int = 12, scenes: Path | None = None, **results: Results) -> Plan:
         dataset = {"name": "d", "layout": "pairs", "root": "/d"}
+        local = {"dataset": {**dataset, "near_duplicates": str(scenes)}} if scenes else {}
         given: dict[str, Any] = {"detection": None, "segmentation": None}
         keep = {task: value for task, value in given.items() if task not in results}
         if "scoring" in results:
@@ -72,7 +73,7 @@ def finish(store: Store) -> Callable[..., Plan]:
         for task, by_method in results.items():
             for method in spec.methods:
                 for seed, result in enumerate(by_method[method.name]):
-                    stage = by_hand(task, 1, {"method": method.row, "seed": seed})
+                    stage = by_hand(task, 1, {"method": method.row, "seed": seed}, local=local)
                     cells.append(Cell(method, task_of(task), seed, (Step("x", (stage,)),)))  # type: ignore[arg-type]
                     if result is not None:
                         commit(store, stage, task, result, images)
@@ -169,17 +170,45 @@ def test_rows_of_ap_get_the_interval_of_the_mean_over_seeds(finish: Any, store: 
         resampled.resampled(one, store)
         for one in read_results(plan, store).of("detection", "average")
     ]
-    shares = np.mean([one[0] for one in kept if one is not None], axis=0)
+    shares = np.mean([one.shares for one in kept if one is not None], axis=0)
     assert shares.shape == (RESAMPLES, 8)
     for column, again in zip(("People", "mAP50"), (shares[:, 0], shares[:, 6]), strict=True):
         found = value(table, "average", column)
         assert found.ci95 == pytest.approx(percentile_interval(100 * again, found.mean))
         assert found.ci95[0] < found.mean < found.ci95[1]  # type: ignore[index]
         assert found.seeds == 3
-    assert COVERED in table.notes
+    assert any("test scenes (12 images, each a scene of its own)" in n for n in table.notes)
     assert ONE_SEED not in table.notes
     assert "  95 %" in render(table, "text")
     assert "mAP50 low" in render(table, "csv")
+
+
+def test_near_duplicates_count_as_one_scene(finish: Any, store: Store, tmp_path: Path) -> None:
+    """Forty images in ten scenes: drawn by scene, for AP, IoU and quality alike, and said so."""
+    names = [f"{n:02}" for n in range(40)]
+    drives = {
+        f"drive {n}": [*names[n::10], *(f"i{m}" for m in range(n, 40, 10))] for n in range(10)
+    }
+    path = tmp_path / "scenes.yaml"
+    path.write_text(json.dumps({"scenes": drives}))
+    values = [[float(n % 10), 1.0] for n in range(40)]
+    given = {"detection": ONE, "segmentation": ONE, "scoring": {key: [values] for key in ONE}}
+    alone = evidence_of(finish(images=40, **given), store, *given)
+    found = evidence_of(finish(images=40, scenes=path, **given), store, *given)
+    for one, before in zip(found, alone, strict=True):
+        (told,) = (note for note in one.table.notes if "interval over test scenes" in note)
+        assert "(10 scenes, 40 images)" in told
+        assert "(40 images, each a scene of its own)" in " ".join(before.table.notes)
+    shown = [
+        one.table.rows[0].values[one.table.columns.index("SD")] for one in (found[2], alone[2])
+    ]
+    (wide, narrow) = (one.ci95[1] - one.ci95[0] for one in shown if one is not None and one.ci95)
+    assert wide > 1.5 * narrow  # the images of a scene are alike
+    kept = resampled.resampled(
+        read_results(finish(images=40, scenes=path, **given), store).cells[0], store
+    )
+    assert kept is not None
+    assert kept.sizes == (4,) * 10
 
 
 def test_a_kept_share_is_the_ap_of_really_repeated_images(finish: Any, store: Store) -> None:
@@ -208,7 +237,7 @@ def test_a_kept_share_is_the_ap_of_really_repeated_images(finish: Any, store: St
             {**truth, "images": images, "annotations": numbered}, items, CLASSES
         ).scores
         expected = [*again.ap50.values(), again.map50, again.map]
-        np.testing.assert_allclose(kept[0][row], expected, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(kept.shares[row], expected, rtol=0, atol=1e-12)
 
 
 def test_rows_of_iou_get_intervals_and_absent_classes_none(finish: Any, store: Store) -> None:
@@ -305,7 +334,7 @@ def test_missing_cells_and_seeds_do_no_harm(finish: Any, store: Store) -> None:
     assert list(boxes.ranks) == ["average", "infrared"]
     assert {d.reference for d in boxes.differences} == {"average"}
     assert (masks.best, masks.differences, masks.ranks, masks.notes) == (None, (), {}, ())
-    assert COVERED not in masks.table.notes
+    assert not any("interval over test scenes" in note for note in masks.table.notes)
     assert evidence_of(plan, store, "scoring") == ()
     assert agreements((boxes, masks)) == ()
 
@@ -345,9 +374,9 @@ def test_resampling_is_kept_for_the_very_result_it_was_made_of(
 
     made: list[int] = []
 
-    def counted(images: int) -> Any:
+    def counted(images: int, scenes: Any) -> Any:
         made.append(images)
-        return resamples(images)
+        return resamples(images, scenes)
 
     monkeypatch.setattr(resampled, "resamples", counted)
     assert evidence_of(plan, store, *tasks) == first

@@ -287,12 +287,12 @@ def test_there_is_no_tau_of_two_methods_or_of_equal_scores() -> None:
 
 
 def test_scenes_are_drawn_whole_and_images_of_their_own_as_before() -> None:
-    scenes = numbered(["b", "b", "a", "b", "c"])
+    scenes = numbered("vwxyz", {"v": "b", "w": "b", "x": "a", "y": "b"})
     assert scenes.tolist() == [0, 0, 1, 0, 2]
     counts = resamples(5, scenes)
     assert np.array_equal(counts[:, scenes == 0], np.repeat(resamples(3)[:, :1], 3, axis=1))
     assert np.array_equal(counts[:, [0, 2, 4]], resamples(3))
-    assert np.array_equal(resamples(7, numbered("gfedcba")), resamples(7))
+    assert np.array_equal(resamples(7, numbered("gfedcba", {})), resamples(7))
 
 
 def test_images_of_one_scene_are_no_more_than_the_scene() -> None:
