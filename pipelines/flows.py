@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,8 +36,9 @@ from pipelines.planning.memory import remember
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
 from pipelines.results.comparison import KEPT, Comparison, RunFailed
-from pipelines.results.finished import read_results
 from pipelines.results.robustness import robustness_tables
+from pipelines.results.rounds.reading import results_so_far
+from pipelines.results.rounds.running import rounds
 from pipelines.results.tables import experiment_evidence
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
@@ -131,7 +133,8 @@ def train_fusion(
     with work.screen.live():
         plan = work.plan(experiment, overrides, tasks())
         remember(plan, work.store)
-        steps = [cell.steps[0] for cell in plan.cells if cell.trains_fusion]
+        first = next(rounds(plan, work.store))
+        steps = [cell.steps[0] for cell in first if cell.trains_fusion]
         failures = work.run(plan, [[step] for step in steps])
     if failures:
         raise StageFailed("\n".join([*failures, KEPT]))
@@ -155,9 +158,14 @@ def run_experiment(
         remember(plan, work.store)
         tracker = track(plan, work.store)
         tracker.prepare()
-        failures = work.run(plan, [cell.steps for cell in plan.cells], tracker.follow)
-        failures += work.run(plan, [[step] for step in plan.runnable_sweeps(work.store)])
-        results = read_results(plan, work.store)
+        failures = []
+        for cells in rounds(plan, work.store):
+            follow = partial(tracker.follow, cells)
+            failures += work.run(plan, [cell.steps for cell in cells], follow)
+        results = results_so_far(plan, work.store)
+        if sweeps := results.plan.runnable_sweeps(work.store):
+            failures += work.run(plan, [[step] for step in sweeps])
+            results = results_so_far(plan, work.store)
         evidence = experiment_evidence(results)
         page = work.store.root / "reports" / f"{plan.experiment.name}.html"
         if not tracker.published(results):

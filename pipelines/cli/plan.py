@@ -106,10 +106,10 @@ def table(
     options: ExperimentOptions = AS_WRITTEN,
 ) -> int:
     """Print the tables of an experiment from whatever is finished."""
-    from pipelines.results.finished import read_results
+    from pipelines.results.rounds.reading import results_so_far
 
     made, store = planned(experiment, options)
-    print_tables(finished_tables(read_results(made, store), form), form)
+    print_tables(finished_tables(results_so_far(made, store), form), form)
     for line in _blocked(made):
         print(f"blocked: {line}", file=sys.stderr)
     return 0

@@ -33,7 +33,7 @@ def report(
     """Write one HTML page of whatever is finished, and print where it lies."""
     from pipelines.execution.progress import Screen
     from pipelines.planning.planner import make_plan
-    from pipelines.results.finished import read_results
+    from pipelines.results.rounds.reading import results_so_far
     from pipelines.results.tables import experiment_evidence
     from pipelines.specs.loading import load_experiment
     from pipelines.store.store import open_store
@@ -45,7 +45,7 @@ def report(
     path = page_path(out, store, spec.name)  # a wrong place is told before the work, not after it
     screen = Screen()
     with screen.live():
-        results = read_results(make_plan(spec, store, tasks(), screen.reporter()), store)
+        results = results_so_far(make_plan(spec, store, tasks(), screen.reporter()), store)
         write_report(results, experiment_evidence(results), screen, path)
     print(f"{path}  ({path.stat().st_size / 1e6:.1f} MB; open it in a browser, or print it)")
     return 0
@@ -93,10 +93,10 @@ def sync(
             with screen.step(plan.experiment.name) as progress:
                 tracker = Tracker(plan, opened, uri)
                 found = tracker.sync(progress)
-            missing = len(plan.cells) - found["logged"] - found["known"]
             lines.append(
-                f"{plan.experiment.name:16}  {found['logged']} runs written, {found['known']} "
-                f"there already, {missing} cells not finished, {found['models']} new models"
+                f"{plan.experiment.name:16}  {found['logged']} runs written, "
+                f"{found['known']} there already, {found['missing']} cells not finished, "
+                f"{found['models']} new models"
             )
     print("\n".join(lines))
     print(f"MLflow      {f'mlflow ui --backend-store-uri {uri}' if 'sqlite:' in uri else uri}")

@@ -132,7 +132,7 @@ def make_plan(
     wanted = tuple(task for task in tasks if task.name in experiment.sections)
     with Preparation(store, report, start) as ready:
         planner = Planner(ready.open, Facts(store.digests))
-        for task, method, seed in product(wanted, experiment.methods, experiment.seeds):
+        for task, method, seed in product(wanted, experiment.methods, experiment.all_seeds):
             try:
                 cell, checks = planner.cell(experiment, method, task, seed)
                 for check in checks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 from pipelines.datasets.split_files import read_scenes
 from pipelines.execution.usage import read_samples
 from pipelines.planning.plan import Cell, Plan
+from pipelines.results.statistics.race import Race
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.stage import Manifest, Stage
@@ -128,17 +129,28 @@ class FinishedCell:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A plan with what is finished of it; `perturbed` are the cells of disturbed pairs."""
+    """A plan with what is finished of it; `perturbed` are the cells of disturbed pairs.
+
+    Where seeds are raced, the plan is of those that are due, and `races` say by task why.
+    """
 
     plan: Plan
     store: Store
     cells: tuple[FinishedCell, ...]
     perturbed: tuple[FinishedCell, ...]
+    races: Mapping[str, Race] = field(default_factory=dict)
 
     def of(self, task: str, row: str) -> list[FinishedCell]:
         """Return a method's finished cells of a task, in the order of the seeds."""
         mine = (one for one in self.cells if one.cell.method.row == row)
         return [one for one in mine if one.cell.task.name == task]
+
+    def wanted(self, task: str, row: str) -> int:
+        """Return how many seeds a method is to have got in a task."""
+        rule, race = self.plan.experiment.race, self.races.get(task)
+        if rule is None:
+            return len(self.plan.experiment.all_seeds)
+        return rule.at_least if race is None else race.due(row)
 
     @property
     def complete(self) -> bool:

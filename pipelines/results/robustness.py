@@ -111,7 +111,8 @@ def robustness_table(plan: Plan, found: Sequence[Curve], task: Task) -> Table:
     rows: list[Row] = []
     for method in methods:
         mine = [of[method, kind] for kind in kinds]
-        rows += _rows(method, mine, len(plan.experiment.seeds))
+        seeds = sum((c.method.row, c.task) == (method, task) for c in plan.cells)
+        rows += _rows(method, mine, seeds)
     clean, disturbed = (
         {cell.method.row for cell in cells if cell.task == task}
         for cells in (plan.cells, plan.perturbed)

@@ -47,7 +47,8 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
             if task.per_image
             else share_row(done, results.store, len(columns))
         )
-        ours = Row(method.row, "ours", scores.values, len(done), len(experiment.seeds))
+        wanted = results.wanted(task.name, method.row)
+        ours = Row(method.row, "ours", scores.values, len(done), wanted)
         rows.append(ours)
         notes = (*notes, *scores.notes)
         if scores.measured is not None:
@@ -56,12 +57,14 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
             paper = Row("  paper", "paper", values, 1, 1)
             rows += [paper, difference(ours, paper)]
     notes = (*notes, *filter(None, (trained_on(experiment, spec.dataset, part),)))
-    seeds = len(experiment.seeds)
+    seeds = max(row.wanted for row in rows if row.kind == "ours")
     notes = (*notes, *covered(measured.values()))
     if measured and not task.per_image:
         notes = (*notes, CORRECTED, *((ONE_SEED,) if seeds == 1 else ()))
     if seeds > 1:
-        notes = (f"Mean and standard deviation over {seeds} seeds.", *notes)
+        least = min(row.wanted for row in rows if row.kind == "ours")
+        several = f"{least} to {seeds}" if least < seeds else str(seeds)
+        notes = (f"Mean and standard deviation over {several} seeds.", *notes)
     whose = f"{spec.dataset.name} {part}".strip()
     title = f"{experiment.name}: {task.name} on {whose}, {task.metric}"
     images = next((one.images for one in measured.values()), None)

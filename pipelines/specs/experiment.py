@@ -15,6 +15,7 @@ from pipelines.specs.base import Spec
 from pipelines.specs.grid import expand_grid
 from pipelines.specs.method import MethodSpec
 from pipelines.specs.perturbation import PerturbSpec
+from pipelines.specs.seeds import SeedRace, Seeds
 from pipelines.specs.tasks import TaskSpec, sections
 
 
@@ -27,7 +28,7 @@ class ExperimentSpec(Spec):
 
     name: str = Field(pattern=r"^\w[\w .-]*$")
     methods: tuple[MethodSpec, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = (0,)
+    seeds: Seeds = (0,)
     perturb: PerturbSpec | None = None
     paper: dict[str, str | None] = Field(default_factory=dict)
     deviations: tuple[str, ...] = ()
@@ -45,6 +46,16 @@ class ExperimentSpec(Spec):
         copy = self.model_copy()
         copy._words = tuple(words)
         return copy
+
+    @property
+    def race(self) -> SeedRace | None:
+        """How seeds are raced; None where they are a list."""
+        return self.seeds if isinstance(self.seeds, SeedRace) else None
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The list of seeds, or all that a race may give."""
+        return self.seeds.seeds if isinstance(self.seeds, SeedRace) else self.seeds
 
     @property
     def sections(self) -> Mapping[str, TaskSpec]:
@@ -66,11 +77,20 @@ class ExperimentSpec(Spec):
         twice = sorted({row for row in rows if rows.count(row) > 1})
         if twice:
             raise ValueError(f'two methods are called "{twice[0]}"; give one of them a label')
-        if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
-            raise ValueError("seeds must be a list of different whole numbers")
+        self._check_seeds()
         self._check_sections()
         self._check_paper()
         return self
+
+    def _check_seeds(self) -> None:
+        if len(set(self.all_seeds)) != len(self.all_seeds) or not self.all_seeds:
+            raise ValueError("seeds must be a list of different whole numbers")
+        if self.race is not None and len(self.methods) < 2:
+            raise ValueError("seeds are raced among at least two methods; give a list of seeds")
+        labelled = [name for name, one in sections().items() if one.labels_for is not None]
+        if self.race is not None and not self.sections.keys() & set(labelled):
+            words = " or ".join(labelled)
+            raise ValueError(f"seeds are raced by {words}, not by scores of images; give a list")
 
     def _check_sections(self) -> None:
         known = sections()

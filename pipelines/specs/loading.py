@@ -16,6 +16,7 @@ from pipelines.specs.base import Spec
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.experiment import ExperimentSpec, experiment_model
 from pipelines.specs.method import MethodSpec
+from pipelines.specs.seeds import AS_LIST, AS_RACE
 from pipelines.specs.tasks import sections
 
 WRITTEN = ("grid", "use")
@@ -118,10 +119,11 @@ def validate(kind: type[S], data: dict[str, Any], path: Path) -> S:
 
 
 def _sentence(error: Any, kind: type[Spec]) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    place = tuple(part for part in error["loc"] if part not in (AS_RACE, AS_LIST))
+    where = ".".join(map(str, place))
     if error["type"] == "extra_forbidden":
-        known = _keys_beside(kind, error["loc"])
-        return f'the key "{where}" is unknown.{did_you_mean(str(error["loc"][-1]), known)}'
+        known = _keys_beside(kind, place)
+        return f'the key "{where}" is unknown.{did_you_mean(str(place[-1]), known)}'
     if error["type"] == "missing":
         return f'the key "{where}" is missing; add it.'
     message = error["msg"].removeprefix("Value error, ").removesuffix(".")

@@ -27,7 +27,7 @@ def blocked_stages(plan: Plan, store: Store) -> dict[str, Stage]:
     planned = {cell.title for cell in plan.cells}
     planner = Planner(_opened, Facts(store.digests))
     found: dict[str, Stage] = {}
-    methods, seeds = plan.experiment.methods, plan.experiment.seeds
+    methods, seeds = plan.experiment.methods, plan.experiment.all_seeds
     for task, method, seed in product(plan.tasks, methods, seeds):
         # What weights hold is no matter here, and they may be what is missing.
         bare = method.model_copy(update={"checkpoint": None})

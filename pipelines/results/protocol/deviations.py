@@ -40,10 +40,11 @@ def deviations(
     if stated is not None:
         found += compare_settings(spec, stated.settings).sentences()
         found += _images(stated, _printed_part(experiment, task, part), images)
-    seeds = len(experiment.seeds)
     if task.seeded:
+        seeds, race = len(experiment.all_seeds), experiment.race
+        often = f"{race.at_least} to {seeds}" if race is not None else str(seeds)
         found.append(
-            f"Not stated by the paper, ours: {seeds} training{'s' if seeds > 1 else ''} a row."
+            f"Not stated by the paper, ours: {often} training{'s' if seeds > 1 else ''} a row."
         )
     found.append(LUMINANCE if task.per_image else COLOR_DEVIATION.format(color=spec.dataset.color))
     found += [*_dataset(spec), *network_deviations(experiment, stated), *experiment.deviations]

@@ -67,7 +67,7 @@ def network_deviations(experiment: ExperimentSpec, stated: Stated | None) -> Ite
     yield from _trainings(experiment, stated)
     yield from _conventions(experiment.methods)
     fixed = [m.row for m in experiment.methods if m.train is not None and m.train.seed is not None]
-    if fixed and len(experiment.seeds) > 1:
+    if fixed and len(experiment.all_seeds) > 1:
         yield (
             f"One trained fusion network serves all seeds ({', '.join(fixed)}): the spread over "
             f"seeds does not hold that of its training."

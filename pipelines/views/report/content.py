@@ -56,7 +56,7 @@ def collect(
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         days=" to ".join(dict.fromkeys((days[0], days[-1]))) if days else "",
         methods=tuple((method.row, method.name) for method in plan.experiment.methods),
-        seeds=plan.experiment.seeds,
+        seeds=tuple(dict.fromkeys(cell.seed for cell in plan.cells)) or plan.experiment.all_seeds,
         tasks=tuple(_task(one, results, read) for one in evidence),
         agreements=tuple(agreements),
         losses=_losses(results),

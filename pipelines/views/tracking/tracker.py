@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.execution.job import Progress
 from pipelines.planning.memory import spec_digest
 from pipelines.planning.plan import Cell, Plan
-from pipelines.results.finished import Results, read_cell, read_results, read_stage
+from pipelines.results.finished import Results, read_cell, read_stage
 from pipelines.results.robustness import robustness_tables
+from pipelines.results.rounds.reading import results_so_far
 from pipelines.results.tables import experiment_evidence
 from pipelines.results.values import Row, Table
 from pipelines.store.digests import digest
@@ -48,7 +49,8 @@ NOTE_LENGTH = 5000
 class Tracker:
     """Writes an experiment's runs; what is there already is left alone.
 
-    `counts` says what was done: cells "logged", cells and "models" that were new, "known" ones.
+    `counts` says what was done: cells "logged", cells and "models" that were new, "known" ones, and
+    those "missing" that are not finished.
     """
 
     def __init__(self, plan: Plan, store: Store, uri: str | None = None) -> None:
@@ -62,13 +64,13 @@ class Tracker:
 
     def prepare(self) -> None:
         """Connect before any training, unless all is published: what is wrong is told then."""
-        if not self.published(read_results(self._plan, self._store)):
+        if not self.published(results_so_far(self._plan, self._store)):
             self.connect()
 
-    def follow(self) -> None:
-        """Log every cell that has finished since the last call; nothing unless connected."""
+    def follow(self, cells: Iterable[Cell]) -> None:
+        """Log those of the cells that have finished since the last call, if connected."""
         if self._experiment is not None:
-            for cell in self._plan.cells:
+            for cell in cells:
                 self._log(cell)
 
     def published(self, results: Results) -> bool:
@@ -82,7 +84,7 @@ class Tracker:
         if self.published(results):
             return
         self.connect()
-        self.follow()
+        self.follow(results.plan.cells)
         self._log_tables(results, tables)
         client, spec = self.connect().client, self._plan.experiment
         client.log_dict(self._parent, spec.model_dump(mode="json"), "experiment.json")
@@ -90,7 +92,7 @@ class Tracker:
             client.log_artifact(self._parent, str(page), "report")
         note = "\n\n".join(render(table, "md") for table in tables)
         client.set_tag(self._parent, "mlflow.note.content", note[:NOTE_LENGTH])
-        done = len(results.cells) == len(self._plan.cells)
+        done = len(results.cells) == len(results.plan.cells)
         client.set_terminated(self._parent, "FINISHED" if done else "FAILED", self._ended(results))
         if results.complete:
             self._note.parent.mkdir(exist_ok=True)
@@ -100,10 +102,11 @@ class Tracker:
         """Write all that the store holds of the experiment, whatever was published before."""
         self._note.unlink(missing_ok=True)
         self.connect()
-        for done, cell in enumerate(self._plan.cells):
-            progress(done, len(self._plan.cells), cell.title)
+        results = results_so_far(self._plan, self._store)
+        for done, cell in enumerate(results.plan.cells):
+            progress(done, len(results.plan.cells), cell.title)
             self._log(cell)
-        results = read_results(self._plan, self._store)
+        self.counts["missing"] = len(results.plan.cells) - len(results.cells)
         tables = [one.table for one in experiment_evidence(results)]
         page = self._store.root / "reports" / f"{self._plan.experiment.name}.html"
         self.publish(results, [*tables, *robustness_tables(results)], page)
@@ -165,7 +168,7 @@ class Tracker:
         return self._experiment
 
     def _find_parent(self, experiment: Experiment) -> str:
-        spec, results = self._plan.experiment, read_results(self._plan, self._store)
+        spec, results = self._plan.experiment, results_so_far(self._plan, self._store)
         cells = [CellRun(one) for one in results.cells]
         newest = max(cells, key=lambda cell: cell.ended).manifest if cells else None
         origin = newest.model_dump() if newest else provenance()

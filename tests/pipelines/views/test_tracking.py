@@ -117,7 +117,7 @@ def sync(plan: Plan, store: Store) -> None:
 def follow(plan: Plan, store: Store) -> None:
     tracker = Tracker(plan, store)
     tracker.connect()
-    tracker.follow()
+    tracker.follow(plan.cells)
 
 
 def test_the_first_start_prints_nothing(mlflow_template: SimpleNamespace) -> None:
@@ -238,7 +238,8 @@ def test_an_interrupted_log_is_completed(
 
 def test_nothing_is_opened_while_nothing_is_finished(tmp_path: Path, spec: ExperimentSpec) -> None:
     store = Store(tmp_path / "empty")
-    Tracker(plan_of(spec), store).follow()
+    plan = plan_of(spec)
+    Tracker(plan, store).follow(plan.cells)
     assert not (store.root / "mlflow.db").exists()
 
 

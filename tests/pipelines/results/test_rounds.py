@@ -1,0 +1,185 @@
+"""Seeds are given where they decide: by rounds that follow from the finished cells alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import contest
+import pytest
+import yaml
+from stand_ins import no_report, start_checker
+
+from pipelines.planning.plan import Cell, Plan
+from pipelines.planning.planner import make_plan
+from pipelines.results.rounds.reading import results_so_far
+from pipelines.results.rounds.running import rounds
+from pipelines.results.statistics.race import Race, judge, share
+from pipelines.specs.loading import load_experiment
+from pipelines.specs.seeds import SeedRace
+from pipelines.store.store import Store
+from pipelines.tasks.task import tasks
+
+Write = Callable[..., Path]
+RACE = {"at_least": 2, "at_most": 4, "until": "decided"}
+RULE = SeedRace.model_validate(RACE)
+SKILLS = {"visible": 0.30, "average": 0.52, "maximum": 0.48, "laplacian": 0.53}
+
+
+def raced(*decisions: Sequence[str] | None) -> Race:
+    """Judge a race of a, b and c whose rounds end as told, and are not there beyond."""
+    ends = dict(enumerate(decisions, 2))
+    return judge(RULE, ("a", "b", "c"), lambda methods, seeds: ends.get(seeds))
+
+
+def test_nothing_is_decided_before_every_method_has_the_first_seeds() -> None:
+    race = raced(None)
+    assert (race.rounds, race.ended, race.level) == ((), False, 0)
+    assert [race.due(method) for method in "abc"] == [2, 2, 2]
+
+
+def test_who_is_worse_stops_and_the_others_get_the_next_seed() -> None:
+    race = raced(["b"])
+    assert race.alive == ("a", "c")
+    assert [race.due(method) for method in "abc"] == [3, 2, 3]
+    assert [race.stopped_after(method) for method in "abc"] == [None, 2, None]
+    assert not race.ended
+
+
+def test_a_race_ends_when_one_is_left() -> None:
+    race = raced([], ["c", "a"])
+    assert race.ended
+    assert race.alive == ("b",)
+    assert [race.due(method) for method in "abc"] == [3, 3, 3]
+
+
+def test_a_race_ends_when_all_have_every_seed() -> None:
+    race = raced([], [], [])
+    assert race.ended
+    assert [race.due(method) for method in "abc"] == [4, 4, 4]
+
+
+def test_the_rounds_that_there_can_be_share_five_percent() -> None:
+    assert share(RULE) == pytest.approx(0.05 / 3)
+    assert raced([], ["a"]).level == pytest.approx(2 * 0.05 / 3)
+    assert raced([], [], []).level == pytest.approx(0.05)
+
+
+def test_only_those_that_are_left_are_compared_again() -> None:
+    asked = []
+
+    def decide(methods: Sequence[str], seeds: int) -> Sequence[str]:
+        asked.append((tuple(methods), seeds))
+        return ("b",) if seeds == 2 else ()
+
+    judge(RULE, ("a", "b", "c"), decide)
+    assert asked == [(("a", "b", "c"), 2), (("a", "c"), 3), (("a", "c"), 4)]
+
+
+# On finished cells whose scores are drawn: laplacian and average are close, visible is far behind.
+
+Make = Callable[..., tuple[Plan, Store]]
+
+
+@pytest.fixture
+def plan_of(write_experiment: Write, tmp_path: Path) -> Iterator[Make]:
+    def make(store: str = "store", **changes: Any) -> tuple[Plan, Store]:
+        given: dict[str, Any] = yaml.safe_load(write_experiment().read_text(encoding="utf-8"))
+        section = {"dataset": given["detection"]["dataset"]}
+        keys = {"methods": [*SKILLS], "seeds": RACE, "contest": section, "segmentation": None}
+        opened = Store(tmp_path / store)
+        spec = load_experiment(str(write_experiment(**{**keys, "detection": None, **changes})))
+        return make_plan(spec, opened, tasks(), no_report, start_checker), opened
+
+    with contest.contests():
+        yield make
+
+
+def run(plan: Plan, store: Store, leave: Callable[[Cell], bool] = lambda cell: False) -> list[int]:
+    """Finish the cells round by round, but for those to leave; return how many each round had."""
+    numbers = []
+    for cells in rounds(plan, store):
+        numbers.append(len(cells))
+        contest.finish([cell for cell in cells if not leave(cell)], store, SKILLS)
+    return numbers
+
+
+def test_the_worse_get_no_more_seeds(plan_of: Make) -> None:
+    plan, store = plan_of()
+    first, *later = run(plan, store)
+    assert first == 2 * len(SKILLS)
+    assert later
+    assert all(number < len(SKILLS) for number in later)
+    results = results_so_far(plan, store)
+    assert results.complete
+    race = results.races["contest"]
+    assert race.ended
+    assert race.stopped_after("visible") == 2
+    assert "laplacian" in race.alive
+    for method in SKILLS:
+        given = [one.cell.seed for one in results.of("contest", method)]
+        assert given == [*range(race.stopped_after(method) or race.seeds)]
+
+
+def test_a_race_that_was_killed_goes_on_as_if_it_had_not_been(plan_of: Make) -> None:
+    plan, store = plan_of()
+    run(plan, store)
+    whole = results_so_far(plan, store)
+    plan, other = plan_of("other")
+    for left in (("average", 1), ("laplacian", 2), None):
+        run(plan, other, lambda cell, left=left: (cell.method.row, cell.seed) == left)
+        begun = results_so_far(plan, other)
+        assert begun.complete == (left is None)
+    assert begun.races == whole.races
+    assert [c.result.key for c in begun.plan.cells] == [c.result.key for c in whole.plan.cells]
+    assert [*rounds(plan, other)] == [begun.plan.cells]
+
+
+def test_a_round_that_lacks_a_cell_decides_nothing(plan_of: Make) -> None:
+    plan, store = plan_of()
+    assert run(plan, store, lambda cell: (cell.method.row, cell.seed) == ("average", 0)) == [8]
+    results = results_so_far(plan, store)
+    assert results.races["contest"].rounds == ()
+    assert not results.complete
+    assert [results.wanted("contest", method) for method in SKILLS] == [2] * 4
+
+
+def test_seeds_beyond_what_a_race_asks_for_do_not_count(plan_of: Make) -> None:
+    plan, store = plan_of()
+    run(plan, store)
+    raced = results_so_far(plan, store)
+    listed, _ = plan_of(seeds=[0, 1, 2, 3])
+    assert {c.result.key for c in listed.cells} == {c.result.key for c in plan.cells}
+    contest.finish(listed.cells, store, SKILLS)
+    again = results_so_far(plan, store)
+    assert again.races == raced.races
+    assert len(again.cells) == len(raced.cells) < len(results_so_far(listed, store).cells)
+
+
+def test_a_list_of_seeds_is_one_round(plan_of: Make) -> None:
+    plan, store = plan_of(seeds=[0, 1])
+    assert [*rounds(plan, store)] == [plan.cells]
+    assert results_so_far(plan, store).races == {}
+
+
+def test_a_race_waits_where_what_was_scored_cannot_be_read(plan_of: Make) -> None:
+    plan, store = plan_of()
+    contest.finish([cell for cell in plan.cells if cell.seed < 2], store, SKILLS)
+    (cell,) = (c for c in plan.cells if (c.method.row, c.seed) == ("average", 1))
+    path = store.directory(cell.result) / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**manifest, "metrics": {"points": 0.5}}), encoding="utf-8")
+    assert results_so_far(plan, store).races["contest"].rounds == ()
+
+
+def test_scores_of_images_are_not_raced(plan_of: Make, scenes: Path) -> None:
+    boxes = {"name": "boxes", "layout": "m3fd", "root": str(scenes / "m3fd")}
+    boxes["split"] = {"file": str(scenes / "m3fd" / "split.yaml")}
+    plan, store = plan_of(scoring={"dataset": boxes})
+    contest.finish([c for c in plan.cells if c.task is contest.TASK], store, SKILLS)
+    results = results_so_far(plan, store)
+    assert set(results.races) == {"contest"}
+    assert {c.seed for c in results.plan.cells if c.task.per_image} == {0, 1}
+    assert {c.seed for c in results.plan.cells if not c.task.per_image} > {0, 1}
