@@ -17,7 +17,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     (the authors' definition in DM-FNet; the usual one crops the borders).
     """
     moments = torch.cat([first, second, first * first, second * second, first * second], dim=1)
-    mu1, mu2, e11, e22, e12 = _blur(moments).unbind(dim=1)
+    mu1, mu2, e11, e22, e12 = blur(moments).unbind(dim=1)
     variances = (e11 - mu1 * mu1) + (e22 - mu2 * mu2)
     covariance = e12 - mu1 * mu2
     top = (2 * mu1 * mu2 + C1) * (2 * covariance + C2)
@@ -62,7 +62,8 @@ def _fusion_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, 
     }
 
 
-def _blur(images: Tensor) -> Tensor:
+def blur(images: Tensor) -> Tensor:
+    """Return local means of B x C x H x W: Gaussian window 11 x 11, sigma 1.5, zeros around."""
     # The window is an outer product, so it is two products with banded matrices; on a CPU these
     # take a tenth of the time of one-channel convolutions.
     height, width = images.shape[-2:]

@@ -29,6 +29,14 @@ class FusionMethod(nn.Module):
     trainable: ClassVar[bool] = False
     """Whether `loss` is implemented, so that ``fusion.training`` can train it."""
 
+    pretrained: ClassVar[str] = ""
+    """The part, an attribute, that a first training makes by `pretraining_loss`; the training by
+    `loss` then leaves it as it is. None where one training makes all."""
+
+    pretraining_ignores: ClassVar[tuple[str, ...]] = ()
+    """Constructor parameters that cannot change that part: methods that differ in no other share
+    one first training."""
+
     by_name: ClassVar[bool] = False
     """Whether fused images are looked up by the pair's name (`ready_image`), not computed."""
 
@@ -74,6 +82,10 @@ class FusionMethod(nn.Module):
     def loss(self, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
         """Return the training loss of a batch in [0, 1] as ``{"total": ..., parts...}``."""
         raise InputError(f"{type(self).__name__} has no training recipe: it is inference only.")
+
+    def pretraining_loss(self, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
+        """Return the loss, as `loss` does, by which the part `pretrained` learns first."""
+        raise InputError(f"{type(self).__name__} has one training only: it learns by its loss.")
 
     def require_names(self, names: Sequence[str]) -> None:
         """Raise InputError when the images of some pair in `names` cannot be there."""

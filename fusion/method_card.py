@@ -23,6 +23,8 @@ class MethodCard:
     parameters: tuple[str, ...]
     presets: tuple[str, ...]
     trainable: bool
+    pretrained: str
+    pretraining_ignores: tuple[str, ...]
     needs_checkpoint: bool
     by_name: bool
     premade: bool
@@ -59,6 +61,8 @@ def read_card(name: str, path: Path) -> MethodCard:
         parameters=_parameters(node),
         presets=_presets(node, tree),
         trainable=_switch(node, "trainable"),
+        pretrained=_word(node, "pretrained"),
+        pretraining_ignores=_words(node, "pretraining_ignores"),
         needs_checkpoint=_switch(node, "needs_checkpoint"),
         by_name=_switch(node, "by_name"),
         premade=_switch(node, "by_name") and not _defines(node, "prepare"),
@@ -111,6 +115,11 @@ def _words(node: ast.ClassDef | None, name: str) -> tuple[str, ...]:
     value = _assigned(node.body, name) if node else None
     words = value.elts if isinstance(value, ast.Tuple) else []
     return tuple(str(word.value) for word in words if isinstance(word, ast.Constant))
+
+
+def _word(node: ast.ClassDef | None, name: str) -> str:
+    value = _assigned(node.body, name) if node else None
+    return str(value.value) if isinstance(value, ast.Constant) else ""
 
 
 def _defines(node: ast.ClassDef | None, name: str) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fusion.checkpointing import Interval
 from fusion.errors import InputError
 from fusion.torch_tools import load_checkpoint, mixed, write_checkpoint
-from fusion.training.settings import TrainSettings
+from fusion.training.settings import PretrainSettings, TrainSettings
 
 STATE_FORMAT = "fuse-then-state/1"
 
@@ -46,7 +46,10 @@ class Batches(Protocol):
 
 
 class TrainingRun:
-    """The mutable half of a training: network, optimiser, history, and their state on disk."""
+    """The mutable half of a training: network, optimiser, history, and their state on disk.
+
+    A part of the network that is held `fixed` neither learns nor leaves evaluation mode.
+    """
 
     def __init__(
         self,
@@ -57,13 +60,13 @@ class TrainingRun:
         where: torch.device,
         state: Path,
         identity: dict[str, Any],
+        fixed: nn.Module | None = None,
     ) -> None:
         self.method, self.losses, self.settings, self.seed = method, losses, settings, seed
         self.where, self.state, self.identity = where, state, identity
         self.history: list[Row] = []
-        self.optimizer = torch.optim.Adam(
-            method.parameters(), lr=settings.learning_rate, betas=(0.9, 0.999)
-        )
+        self.fixed = fixed.requires_grad_(False) if fixed is not None else None
+        self.optimizer = _optimizer(method, settings)
 
     def epochs(self, data: Batches, val: Batches, on_epoch: Callable[[Row], None] | None) -> None:
         """Run the epochs that are left, saving the state as often as the settings say."""
@@ -82,6 +85,8 @@ class TrainingRun:
 
     def _train_epoch(self, epoch: int, data: Batches) -> Row:
         self.method.train()
+        if self.fixed is not None:
+            self.fixed.eval()
         s = self.settings
         sums: dict[str, Tensor] = {}
         batches = data.epoch(self.seed, epoch, s.batch_size, s.crops_per_image)
@@ -144,6 +149,15 @@ class TrainingRun:
         torch.set_rng_state(content["rng"])
         if self.where.type == "cuda" and content["cuda_rng"] is not None:
             torch.cuda.set_rng_state(content["cuda_rng"], self.where)
+
+
+def _optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    parameters = [one for one in network.parameters() if one.requires_grad]
+    rate, betas = settings.learning_rate, (0.9, 0.999)
+    if isinstance(settings, PretrainSettings):
+        decay = settings.weight_decay
+        return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay)
+    return torch.optim.Adam(parameters, lr=rate, betas=betas)
 
 
 def _check_state(path: Path, content: Any, identity: dict[str, Any], epochs: int) -> None:

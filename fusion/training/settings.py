@@ -28,3 +28,12 @@ class TrainSettings(Checkpointed):
     learning_rate: float = Field(default=1e-4, gt=0)
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     validate_every: int = Field(default=1, ge=1)
+
+
+class PretrainSettings(TrainSettings):
+    """How the part of a network is trained that has a training of its own before the rest.
+
+    As `TrainSettings`, but with AdamW, whose decoupled weight decay is `weight_decay`.
+    """
+
+    weight_decay: float = Field(default=0.01, ge=0)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusion.errors import InputError
 from fusion.files import write_history
 from fusion.generation.device import fuse_images
 from fusion.looking.contact_sheet import contact_sheet
@@ -25,9 +24,10 @@ from fusion.torch_tools import (
     room_for,
 )
 from fusion.training.data import PairMemory
+from fusion.training.parts import check_trainings, load_part, part_state
 from fusion.training.run import Batch, Losses, Row, TrainingRun, own_randomness
-from fusion.training.settings import TrainSettings
-from fusion.weights.checkpoints import plain, save_checkpoint
+from fusion.training.settings import PretrainSettings, TrainSettings
+from fusion.weights.checkpoints import PART, plain, save_checkpoint
 
 SAMPLES = 4
 
@@ -53,6 +53,7 @@ def train(
     device: str = "cpu",
     threads: int | None = None,
     on_epoch: Callable[[Row], None] | None = None,
+    pretrained: Path | None = None,
 ) -> TrainResult:
     """Train `method_name` with Adam on random crops and return where its weights are.
 
@@ -60,13 +61,15 @@ def train(
     weights.pt, history.csv and samples.png at the end and state.pt every
     `checkpoint_minutes`; called again on the same `out`, training goes on from state.pt, and on
     the CPU ends with the very weights of an uninterrupted run with as many threads. `epochs` may
-    grow. Raises InputError for wrong settings, images or states, and when the loss is not finite.
+    grow. `PretrainSettings` train the part that a method has pretrained, and leave its weights
+    alone; these are what `pretrained` names when the rest is trained. Raises InputError for wrong
+    settings, weights, images or states, and when the loss is not finite.
     """
+    first = isinstance(settings, PretrainSettings)
     where = resolve_device(device)
     check_precision(settings.precision, device)
     cls = method_class(method_name)
-    if not cls.trainable:
-        raise InputError(f'The method "{method_name}" has no training recipe; it only fuses.')
+    check_trainings(method_name, cls, first, pretrained)
     arguments = resolve_params(
         method_name, cls, params.get("preset"), {k: v for k, v in params.items() if k != "preset"}
     )
@@ -82,8 +85,12 @@ def train(
         room_for(settings.batch_size, device, batch),
     ):
         torch.manual_seed(seed)
-        method, state = cls(**arguments).to(where), out / "state.pt"
-        run = TrainingRun(method, _losses(method), settings, seed, where, state, identity)
+        method, state, fixed = cls(**arguments), out / "state.pt", None
+        losses = _losses(method.pretraining_loss if first else method.loss)
+        if pretrained is not None:
+            identity |= load_part(method, method_name, arguments, pretrained)
+            fixed = method.get_submodule(method.pretrained)
+        run = TrainingRun(method.to(where), losses, settings, seed, where, state, identity, fixed)
         run.resume()
         run.epochs(data, val, on_epoch)
         checkpoint = out / "weights.pt"
@@ -91,10 +98,13 @@ def train(
         last = {key: value for key, value in run.history[-1].items() if key != "seconds"}
         used = {**settings.model_dump(exclude={"checkpoint_minutes"}), "seed": seed}
         extra = {"settings": used, "epochs": settings.epochs, "last": last}
-        save_checkpoint(checkpoint, method_name, arguments, method.state_dict(), extra)
+        weights = part_state(method) if first else method.state_dict()
+        extra |= {PART: method.pretrained} if first else {}
+        save_checkpoint(checkpoint, method_name, arguments, weights, extra)
         write_history(out / "history.csv", run.history)
-        shown = val if len(val) else data
-        _write_samples(out / "samples.png", method, shown, 4 * settings.crop, where)
+        if not first:
+            shown = val if len(val) else data
+            _write_samples(out / "samples.png", method, shown, 4 * settings.crop, where)
     seconds = sum(row["seconds"] for row in run.history)
     return TrainResult(checkpoint, tuple(run.history), seconds)
 
@@ -113,12 +123,12 @@ def _identity(
     return {"method": name, "params": plain(arguments, "params"), **same, "seed": seed, **images}
 
 
-def _losses(method: FusionMethod) -> Losses:
-    """Return what computes a method's losses of a batch of pairs in uint8."""
+def _losses(loss: Callable[[Tensor, Tensor], dict[str, Tensor]]) -> Losses:
+    """Return what computes a method's `loss` of a batch of pairs in uint8."""
 
     def of(pairs: Batch) -> dict[str, Tensor]:
         infrared, visible = (part.float() / 255 for part in pairs)
-        return method.loss(infrared, visible)
+        return loss(infrared, visible)
 
     return of
 

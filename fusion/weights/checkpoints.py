@@ -15,6 +15,8 @@ from fusion.torch_tools import load_checkpoint, write_checkpoint
 from fusion.weights.layouts import flat, matches
 
 FORMAT = "fuse-then/1"
+PART = "part"
+"""Names, among what a checkpoint says beside its weights, the only part that they are of."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,15 @@ def load_into(method: FusionMethod, checkpoint: Checkpoint, name: str) -> None:
     """Load all weights of `checkpoint` into `method`, called `name`, key by key.
 
     Only keys that match the method's `optional` may be missing; they keep their value. Raises
-    InputError naming up to three keys that are missing, unexpected or of another shape.
+    InputError for a part that cannot fuse alone, else naming up to three keys that are missing,
+    unexpected or of another shape.
     """
     want, have = method.state_dict(), checkpoint.state_dict
+    if part := checkpoint.extra.get(PART):
+        raise InputError(
+            f'{checkpoint.path} holds the {part} of the method "{name}" alone, as its first '
+            f"training leaves it, and cannot fuse; give what the second training left."
+        )
     problems = {
         "missing": sorted(k for k in want.keys() - have.keys() if not matches(k, method.optional)),
         "unexpected": sorted(have.keys() - want.keys()),
@@ -94,14 +102,14 @@ def load_into(method: FusionMethod, checkpoint: Checkpoint, name: str) -> None:
     if told:
         raise InputError(
             f'{checkpoint.path} does not fit the method "{name}": weights are '
-            f"{'; '.join(told)}; give {_what_to_give(method)}."
+            f"{'; '.join(told)}; give {_what_to_give(method, checkpoint)}."
         )
     method.load_state_dict(have, strict=False)
 
 
-def _what_to_give(method: FusionMethod) -> str:
+def _what_to_give(method: FusionMethod, checkpoint: Checkpoint) -> str:
     files = [name for name in method.nested if Path(name).suffix]
-    if files:
+    if files and checkpoint.method is None:
         return f"the folder that holds {' and '.join(files)}"
     return "the parameters (or preset) that it was trained with"
 

@@ -18,6 +18,7 @@ from fusion.weights.checkpoints import save_checkpoint
 CARDS = {card.name: card for card in cards()}
 COMPUTED = [name for name, card in CARDS.items() if not card.by_name]
 TRAINABLE = [name for name, card in CARDS.items() if card.trainable]
+IN_TWO = [name for name, card in CARDS.items() if card.pretrained]
 SMALL = [(33, 47), (64, 64), (51, 34)]
 LARGE = [(768, 1024), (480, 640), (192, 256), (96, 128)]
 AFFORDABLE = 16e9
@@ -70,6 +71,9 @@ def test_card_is_complete_and_true(name: str) -> None:
     assert switches == (cls.trainable, cls.needs_checkpoint, cls.by_name)
     assert (card.premade, card.image_folders) == (cls.premade(), cls.image_folders)
     assert set(card.image_folders) <= set(card.parameters)
+    assert (card.pretrained, card.pretraining_ignores) == (cls.pretrained, cls.pretraining_ignores)
+    assert set(card.pretraining_ignores) <= set(card.parameters)
+    assert cls.trainable or not cls.pretrained
 
 
 @pytest.mark.parametrize("variant", variants(COMPUTED))
@@ -180,18 +184,80 @@ def test_every_weight_learns(variant: str) -> None:
     losses = method.loss(*batch(4, 1, 32, 32))
     assert all(value.ndim == 0 for value in losses.values())
     losses["total"].backward()
-    still = [k for k, p in method.named_parameters() if p.requires_grad and p.grad is None]
-    assert still == []
+    assert learning(method) == others(method)
+
+
+def learning(method: FusionMethod) -> set[str]:
+    return {k for k, p in method.named_parameters() if p.grad is not None or not p.requires_grad}
+
+
+def others(method: FusionMethod) -> set[str]:
+    """All parameters but those of a part that has a training of its own."""
+    names = {name for name, _ in method.named_parameters()}
+    return {n for n in names if not (method.pretrained and n.startswith(f"{method.pretrained}."))}
+
+
+@pytest.mark.parametrize("variant", variants(IN_TWO))
+def test_every_weight_of_a_part_learns_in_its_own_training(variant: str) -> None:
+    method = make(variant).train()
+    assert not other_weights_count(method)
+    losses = method.pretraining_loss(*batch(4, 1, 32, 32))
+    assert all(value.ndim == 0 for value in losses.values())
+    losses["total"].backward()
+    assert learning(method) == {name for name, _ in method.named_parameters()} - others(method)
+    assert learning(method)
+
+
+def other_weights_count(method: FusionMethod) -> bool:
+    """Whether the first training's loss changes with weights that it does not train."""
+    results = []
+    for factor in (1.0, 2.0):
+        for key, value in method.state_dict().items():
+            if key in others(method):
+                value *= factor
+        torch.manual_seed(0)
+        results.append(float(method.pretraining_loss(*batch(2, 1, 32, 32))["total"].detach()))
+    return results[0] != results[1]
+
+
+@pytest.mark.parametrize("variant", variants(IN_TWO))
+def test_a_part_does_not_depend_on_what_its_training_ignores(variant: str) -> None:
+    name, _, preset = variant.partition("/")
+    cls, before = method_class(name), make(variant)
+    for key in cls.pretraining_ignores:
+        torch.manual_seed(0)
+        value = getattr(before, key)
+        again = load_method(name, preset=preset or None, **{key: changed(value)})
+        for own, other in zip(part(before), part(again), strict=True):
+            assert torch.equal(own, other), key
+        torch.manual_seed(0)
+        first = before.pretraining_loss(*batch(2, 1, 32, 32))["total"]
+        torch.manual_seed(0)
+        assert torch.equal(first, again.pretraining_loss(*batch(2, 1, 32, 32))["total"]), key
+
+
+def part(method: FusionMethod) -> list[Tensor]:
+    return list(method.get_submodule(method.pretrained).state_dict().values())
+
+
+def changed(value: object) -> object:
+    """Return another value for a parameter: of what these methods have, all that there is."""
+    words = {"linear": "cosine", "cosine": "linear", "seeded": "none", "none": "seeded"}
+    if isinstance(value, str):
+        return words[value]
+    return value + 1 if isinstance(value, int) else tuple(value)[:-1]
 
 
 @pytest.mark.parametrize("variant", variants(TRAINABLE))
 def test_validation_changes_nothing(variant: str) -> None:
     method, pair = make(variant).eval(), batch(2, 1, 32, 32)
     before = state(method)
-    with torch.no_grad():
-        first, second = (method.loss(*pair)["total"] for _ in range(2))
-    assert not method.training, "loss must leave the mode to its caller"
-    assert torch.equal(first, second)
+    losses = [method.loss, *([method.pretraining_loss] if method.pretrained else [])]
+    for loss in losses:
+        with torch.no_grad():
+            first, second = (loss(*pair)["total"] for _ in range(2))
+        assert not method.training, "loss must leave the mode to its caller"
+        assert torch.equal(first, second)
     assert all(torch.equal(before[k], v) for k, v in method.state_dict().items())
 
 
@@ -199,6 +265,12 @@ def test_validation_changes_nothing(variant: str) -> None:
 def test_inference_only_methods_say_so(name: str) -> None:
     with pytest.raises(InputError, match="inference only"):
         make(name).loss(*batch(1, 1, 16, 16))
+
+
+@pytest.mark.parametrize("name", [n for n in TRAINABLE if n not in IN_TWO])
+def test_methods_with_one_training_say_so(name: str) -> None:
+    with pytest.raises(InputError, match="has one training only"):
+        make(variants([name])[0]).pretraining_loss(*batch(1, 1, 16, 16))
 
 
 def test_precomputed_images(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ SAMPLES = 200
 ZOO = (
     "cddfuse",
     "dcinn",
+    "dm_head",
+    "dm_pipeline",
+    "dm_unet",
     "emma",
     "emma_unet5",
     "fatfusion",

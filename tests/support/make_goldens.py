@@ -34,7 +34,9 @@ def compact(folder: Path, name: str) -> dict[str, Any]:
 
 def compact_zoo(folder: Path, name: str) -> dict[str, Any]:
     """Return keys, fill rules and 60 values of every array of a published network."""
-    listing = json.loads((folder / f"{name}_keys.json").read_text())
+    keys = folder / f"{name}_keys.json"
+    listing = json.loads(keys.read_text()) if keys.exists() else {}
+    listing = listing.get("state_dict", listing)
     rules = folder / f"{name.removesuffix('_seg')}_fill.json"
     arrays: dict[str, Any] = {}
     if (folder / f"{name}.npz").exists():
