@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.execution.worker import StageFailed
-from pipelines.results.evidence import Evidence
+from pipelines.results.conclusions.evidence import Evidence
 from pipelines.results.finished import Results
 from pipelines.results.values import Table
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pipelines.results.evidence import Evidence, conclude
+from pipelines.results.conclusions.evidence import Evidence, conclude
 from pipelines.results.finished import Results
 from pipelines.results.protocol.conditions import differing_conditions
 from pipelines.results.protocol.deviations import deviations
 from pipelines.results.protocol.networks import trained_on
 from pipelines.results.protocol.printed import paper_rows
 from pipelines.results.rows.quality import quality_row, with_mean_ranks
-from pipelines.results.rows.shares import CORRECTED, ONE_SEED, covered, share_row
+from pipelines.results.rows.shares import CORRECTED, ONE_SEED, SEEDLESS, covered, share_row
 from pipelines.results.values import Measured, Row, Table, difference
 from pipelines.specs.tasks import TaskSpec
 from pipelines.tasks.task import Task
@@ -59,6 +59,8 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
     notes = (*notes, *filter(None, (trained_on(experiment, spec.dataset, part),)))
     seeds = max(row.wanted for row in rows if row.kind == "ours")
     notes = (*notes, *covered(measured.values()))
+    if any(not one.fixed for one in measured.values()):
+        notes = (*notes, SEEDLESS)
     if measured and not task.per_image:
         notes = (*notes, CORRECTED, *((ONE_SEED,) if seeds == 1 else ()))
     if seeds > 1:

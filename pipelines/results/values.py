@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.results.statistics.comparison import Sample
+from pipelines.results.statistics.samples import Sample, Units, units_of
 
 Kind = Literal["ours", "paper", "difference"]
 
@@ -59,14 +60,14 @@ class Measured:
         return sum(self.sizes)
 
     @property
-    def units(self) -> int:
-        """How many scenes they fall into."""
-        return len(self.sizes)
+    def units(self) -> Units:
+        """The scenes that they fall into."""
+        return units_of(self.sizes)
 
     @property
     def tested(self) -> str:
         """On what, as "18 scenes, 361 images"."""
-        return tested(self.units, self.images)
+        return tested(len(self.sizes), self.images)
 
     def sample(self, column: int) -> Sample:
         """Return what comparisons need of one column."""
@@ -106,6 +107,8 @@ class Table:
     """One task's table with its footnotes; `name` is unique within an experiment.
 
     `digits` are printed behind the point; in the columns `lower` the lowest value is best.
+    `among_best` are by column the rows among which the best is with 95 % confidence, where that
+    is known.
     """
 
     title: str
@@ -117,6 +120,7 @@ class Table:
     name: str
     digits: int = 1
     lower: tuple[str, ...] = ()
+    among_best: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def rank(self, row: Row, column: int) -> int | None:
         """Return 1 for the best of our rows in a column, 2 for the second, else None.
@@ -129,6 +133,11 @@ class Table:
         means = sorted(set(self.column(column)), reverse=self.columns[column] not in self.lower)
         place = means.index(round(value.mean, self.digits)) + 1
         return place if place <= 2 and len(means) > 1 else None
+
+    def may_be_best(self, row: Row, column: int) -> bool | None:
+        """Return whether one of our rows is among those that hold the best; None: unknown."""
+        among = self.among_best.get(self.columns[column])
+        return None if among is None or row.kind != "ours" else row.label in among
 
     def column(self, column: int) -> list[float]:
         """Return our values of a column as they are printed, those that there are."""

@@ -17,7 +17,7 @@ from pipelines.results.values import Row, Table, Value, as_plain
 from pipelines.tasks.task import task_of
 
 Format = Literal["text", "md", "csv", "latex", "json"]
-DASH, UNFINISHED = "-", "..."
+DASH, UNFINISHED, STAR = "-", "...", "*"
 STYLES = {1: "bold", 2: "underline"}
 RULE = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
 """No lines but one beneath the head, with a gap between columns."""
@@ -33,7 +33,8 @@ def cell(table: Table, row: Row, column: int, mark: Mark) -> str:
     value = row.values[column]
     if value is None:
         return DASH
-    return mark(number(value, row, table.digits), table.rank(row, column))
+    star = STAR if table.may_be_best(row, column) else ""
+    return mark(number(value, row, table.digits) + star, table.rank(row, column))
 
 
 def number(value: Value, row: Row, digits: int) -> str:
@@ -101,10 +102,15 @@ def _grid(table: Table) -> Grid:
         ranks = [table.rank(row, column) if row else None for column in range(len(cells))]
         styles = [STYLES.get(rank or 0, "") for rank in ranks]
         # As a part of the cell: what aligns the cell shall not be underlined.
-        grid.add_row(
-            Text(title), *(Text.assemble(part) for part in zip(cells, styles, strict=True))
-        )
+        even = [_even(table, column, text) for column, text in enumerate(cells)]
+        grid.add_row(Text(title), *(Text.assemble(part) for part in zip(even, styles, strict=True)))
     return grid
+
+
+def _even(table: Table, column: int, text: str) -> str:
+    """Return a cell with room for a star, so that numbers stand beneath each other."""
+    plain = table.columns[column] in table.among_best and not text.endswith(STAR)
+    return f"{text} " if plain else text
 
 
 def lacking(table: Table) -> str:
@@ -113,13 +119,20 @@ def lacking(table: Table) -> str:
 
 
 def _legend(table: Table) -> str:
-    return f"{DASH}: {lacking(table)} or not printed, {UNFINISHED}: not finished"
+    stars = f"{STAR}: {starred(table)}, " if table.among_best else ""
+    return f"{stars}{DASH}: {lacking(table)} or not printed, {UNFINISHED}: not finished"
+
+
+def starred(table: Table) -> str:
+    """Return what a star says."""
+    return "among these is the best of the column with 95 % confidence"
 
 
 def markdown(table: Table) -> str:
     """Return a Markdown table with its notes as a list."""
 
     def mark(shown: str, rank: int | None) -> str:
+        shown = shown.replace(STAR, f"\\{STAR}")
         return {1: f"**{shown}**", 2: f"<u>{shown}</u>"}.get(rank or 0, shown)
 
     lines = [f"**{table.title}**", "", "| method | " + " | ".join(table.columns) + " |"]
@@ -128,6 +141,7 @@ def markdown(table: Table) -> str:
         name = title.strip().replace("|", "\\|")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     legend = _legend(table).replace(",", ";")
+    legend = legend.replace(STAR, f"\\{STAR}", 1)
     lines += ["", f"Bold: best; underlined: second; {legend}.", ""]
     return "\n".join([*lines, *(f"- {line}" for line in _lines(table))])
 
@@ -135,14 +149,19 @@ def markdown(table: Table) -> str:
 def comma_separated(table: Table) -> str:
     """Return CSV: one row per method; per column mean, sd and the ends of the interval.
 
-    A field is empty where there is no number.
+    Last come the columns that say whether a row is among those that hold the best, yes or no,
+    where that is known. A field is empty where there is nothing to say.
     """
     suffixes = ("", " sd", " low", " high")
     columns = [f"{column}{suffix}" for column in table.columns for suffix in suffixes]
+    among = [place for place, column in enumerate(table.columns) if column in table.among_best]
+    columns += [f"{table.columns[place]} among best" for place in among]
     head = ["method", "kind", "seeds finished", "seeds wanted", *columns]
+    words = {None: "", True: "yes", False: "no"}
     lines = [
         [row.label.strip(), row.kind, str(row.finished), str(row.wanted)]
         + [part for value in row.values for part in _numbers(value)]
+        + [words[table.may_be_best(row, place)] for place in among]
         for row in table.rows
     ]
     return plain_csv(head, lines)
@@ -166,7 +185,7 @@ def latex(table: Table) -> str:
     r"""Return a tabular with \textbf and \underline; the notes are comments."""
 
     def mark(shown: str, rank: int | None) -> str:
-        shown = shown.replace("±", r"$\pm$")
+        shown = shown.replace("±", r"$\pm$").replace(STAR, r"$^{*}$")
         return {1: rf"\textbf{{{shown}}}", 2: rf"\underline{{{shown}}}"}.get(rank or 0, shown)
 
     notes = [f"% {line}" for line in (table.title, *_lines(table))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.planning.plan import Plan
 from pipelines.results import robustness
-from pipelines.results.evidence import Evidence
+from pipelines.results.conclusions.evidence import Evidence
 from pipelines.results.finished import read_results
 from pipelines.results.robustness import Curve
 from pipelines.results.tables import experiment_evidence

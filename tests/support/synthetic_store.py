@@ -27,8 +27,9 @@ from pipelines.datasets.labels import boxes_of
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.runner import NO_SLOT, make_stage
 from pipelines.planning.plan import Cell
-from pipelines.results.agreement import Agreement
-from pipelines.results.evidence import Difference, Evidence
+from pipelines.results.conclusions import wording
+from pipelines.results.conclusions.agreement import Agreement
+from pipelines.results.conclusions.evidence import Difference, Evidence
 from pipelines.results.rows.quality import MEAN_RANK
 from pipelines.results.values import Row, Table
 from pipelines.specs.dataset import DatasetSpec
@@ -186,7 +187,8 @@ def made_up_evidence(table: Table, visible: str | None = "visible") -> Evidence:
         for difference in _differences(table, name, reference)
     ]
     note = "The intervals are made up."
-    return Evidence(table, headline, order[0], tuple(found), level, ranks, (note,))
+    told = wording.best(level, len(order), "seeds", "") if order[1:] else ""
+    return Evidence(table, headline, order[0], tuple(found), level, ranks, (note,), "seeds", told)
 
 
 def _compared(table: Table) -> list[str]:

@@ -14,7 +14,6 @@ from pipelines.results.finished import FinishedCell, Results, read_results
 from pipelines.results.rows.shares import share_row
 from pipelines.results.statistics.best import confidence_set
 from pipelines.results.statistics.race import Race, judge, share
-from pipelines.results.statistics.samples import Sample, single
 from pipelines.results.values import Measured
 from pipelines.store.store import Store
 from pipelines.tasks.task import Task
@@ -59,16 +58,10 @@ def read_race(results: Results, task: Task) -> Race:
         if None in measured:
             return None
         column = task.columns(results.plan.experiment.sections[task.name]).index(task.headline)
-        found = [_sample(one, column) for one in measured if one is not None]
+        found = [one.sample(column) for one in measured if one is not None]
         return [methods[n] for n in confidence_set(found, share(rule)).left]
 
     return judge(rule, methods, worse)
-
-
-def _sample(one: Measured, column: int) -> Sample:
-    return Sample(
-        one.points[:, column], one.resampled[:, column], single(one.units), one.fixed, one.seeds
-    )
 
 
 def _measured(

@@ -18,7 +18,7 @@ from pipelines.results.statistics.bootstrap import (
     resampled_means,
     sizes,
 )
-from pipelines.results.statistics.comparison import percentile_interval
+from pipelines.results.statistics.ranks import percentile_interval
 from pipelines.results.values import Measured, Row, RowScores, Table, Value
 from pipelines.tasks.scoring import MEAN_RANK, read_scores
 

@@ -10,16 +10,15 @@ import numpy as np
 from pipelines.results.finished import FinishedCell
 from pipelines.results.rows.resampled import resampled
 from pipelines.results.statistics.bootstrap import RESAMPLES
-from pipelines.results.statistics.comparison import LEVEL, Floats, percentile_interval
+from pipelines.results.statistics.ranks import LEVEL, Floats, percentile_interval
 from pipelines.results.values import Measured, RowScores, Value
 from pipelines.store.store import Store
 
 CORRECTED = (
     "Intervals of shares such as AP and IoU are percentiles corrected for bias (Efron 1981)."
 )
+SEEDLESS = "The intervals in the table say nothing about other training seeds."
 ONE_SEED = "One seed: differences between trainings are not in the intervals."
-ONE_TRAINING = "This is of one training each: another may turn it round."
-"""Behind every conclusion from one seed: rounding alone has moved a row by fourteen points."""
 
 
 def covered(measured: Iterable[Measured]) -> tuple[str, ...]:
@@ -27,7 +26,7 @@ def covered(measured: Iterable[Measured]) -> tuple[str, ...]:
     found = list(dict.fromkeys(one.tested for one in measured))
     return tuple(
         f"{LEVEL:g} %: interval over test scenes ({one}), bootstrap of {RESAMPLES} resamples of "
-        f"whole scenes, the same for every method; it says nothing about other training seeds."
+        f"whole scenes, the same for every method."
         for one in found
     )
 
@@ -64,7 +63,9 @@ def _values(
     found: Sequence[Sequence[float | None]], measured: Measured | None
 ) -> tuple[Value | None, ...]:
     return tuple(
-        _value(column, measured.resampled[:, place] if measured and measured.units > 1 else None)
+        _value(
+            column, measured.resampled[:, place] if measured and measured.units.several else None
+        )
         for place, column in enumerate(zip(*found, strict=True))
     )
 

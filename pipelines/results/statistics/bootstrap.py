@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.results.statistics.comparison import percentile_interval
+from pipelines.results.statistics.ranks import percentile_interval
 from pipelines.store.digests import derive_seed
 
 Values = NDArray[np.float64]

@@ -50,11 +50,6 @@ def units_of(sizes: Sequence[int]) -> Units:
     return Units(number, trace**2 / twice, squares / trace)
 
 
-def single(images: int) -> Units:
-    """Return the units of so many images that are each their own scene."""
-    return Units(images, images - 1.0, images / (images - 1)) if images > 1 else units_of([1])
-
-
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One method's results in one column.

@@ -149,6 +149,12 @@ def tail(degrees: Floats, t: Floats | float) -> Floats:
     return found
 
 
+def critical(largest: Floats, alpha: float) -> float:
+    """Return what the largest |t| must exceed for its share in chance to be at most alpha."""
+    place = max(0, int(alpha * (1 + len(largest))) - 1)
+    return float(-np.partition(-largest, place)[place])
+
+
 def exceeded(largest: Floats, t: float, degrees: Floats) -> float:
     """Return p of the largest |t| of several: its share in what chance makes of them.
 

@@ -1,4 +1,4 @@
-"""Forest plots: each method's difference to one reference, with its interval and Holm's p."""
+"""Forest plots: each method's difference to one reference, with its interval and corrected p."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from pipelines.results.evidence import ALPHA, Difference
+from pipelines.results.conclusions.evidence import Difference
+from pipelines.results.statistics.differences import ALPHA
 from pipelines.views.charts.parts import (
     ACROSS,
     LABEL,
@@ -29,7 +30,7 @@ WIDTH, ROW, LETTERS, LONGEST = 400.0, 32.0, 19, 33
 def forest(found: Sequence[Difference], looks: Looks, digits: int, lower: bool) -> alt.LayerChart:
     """Draw differences to one reference in one column, the best on top.
 
-    Markers are filled where Holm's p is below 5 %. `lower` says that the lowest value is best.
+    Markers are filled where the corrected p is below 5 %. `lower`: the lowest value is best.
     """
     rows = sorted(found, key=lambda d: d.mean if lower else -d.mean)
     right = label_width([numbers(d, digits) for d in rows], LONGEST, SMALL)
@@ -37,7 +38,7 @@ def forest(found: Sequence[Difference], looks: Looks, digits: int, lower: bool) 
     width, height = WIDTH - room.left - room.right, ROW * len(rows)
     values = [_row(d, n, looks, digits) for n, d in enumerate(rows)]
     what = f"Differences in {rows[0].column} to {rows[0].reference}: "
-    told = "; ".join(f"{d.method} {numbers(d, digits)}, {p_text(d.p_holm)}" for d in rows)
+    told = "; ".join(f"{d.method} {numbers(d, digits)}, {p_text(d.p_adjusted)}" for d in rows)
     layers = _layers(values, room, width, _across(rows, width))
     return chart(layers, WIDTH, room.top + height + room.bottom, room, what + told)
 
@@ -50,7 +51,10 @@ def numbers(found: Difference, digits: int) -> str:
 
 def p_text(p: float) -> str:
     """Return a p value as it is reported."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    for least in (0.00001, 0.0001, 0.001):
+        if p < least:
+            return f"p < {least:.5f}".rstrip("0")
+    return f"p = {p:.3f}"
 
 
 def _signed(value: float, digits: int) -> str:
@@ -58,12 +62,12 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _row(found: Difference, number: int, looks: Looks, digits: int) -> dict[str, object]:
-    sure, look = found.p_holm < ALPHA, looks[found.method]
-    words = f"{numbers(found, digits)}, {p_text(found.p_holm)}"
+    sure, look = found.p_adjusted < ALPHA, looks[found.method]
+    words = f"{numbers(found, digits)}, {p_text(found.p_adjusted)}"
     return row(
         found.method, look, words, row=number, mean=found.mean, low=found.low, high=found.high,
         sure=sure, fill=look.colour if sure else "#ffffff", label=shortened(found.method, LETTERS),
-        numbers=numbers(found, digits), p=p_text(found.p_holm),
+        numbers=numbers(found, digits), p=p_text(found.p_adjusted),
     )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import Progress
-from pipelines.results.agreement import Agreement
-from pipelines.results.evidence import Evidence
+from pipelines.results.conclusions.agreement import Agreement
+from pipelines.results.conclusions.evidence import Evidence
 from pipelines.results.finished import FinishedCell, Results
 from pipelines.results.robustness import curves, robustness_tables
 from pipelines.results.statistics.bootstrap import numbered, sizes

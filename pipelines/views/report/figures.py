@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipelines.results.evidence import Difference, Evidence
+from pipelines.results.conclusions.evidence import Difference, Evidence
 from pipelines.results.values import Line, Table
 from pipelines.views.charts import theme
 from pipelines.views.charts.classes import class_bars

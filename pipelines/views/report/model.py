@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fusion.palette import FALSE_ALARM, FOUND, HIT, MISSED
-from pipelines.results.agreement import Agreement
-from pipelines.results.evidence import Evidence
+from pipelines.results.conclusions.agreement import Agreement
+from pipelines.results.conclusions.evidence import Evidence
 from pipelines.results.robustness import Curve
 from pipelines.results.values import Line, Table
 from segmentation.iou import Confusion

@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from fusion.files import write_atomically
 from pipelines.execution.progress import Screen
-from pipelines.results.agreement import agreements
-from pipelines.results.evidence import Evidence, listed
+from pipelines.results.conclusions.agreement import agreements
+from pipelines.results.conclusions.evidence import Evidence
+from pipelines.results.conclusions.wording import listed
 from pipelines.results.finished import Results
 from pipelines.results.values import Row, Table
 from pipelines.views import formats

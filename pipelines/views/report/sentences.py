@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipelines.results.evidence import ALPHA, Evidence, listed
-from pipelines.results.rows.shares import ONE_TRAINING
+from pipelines.results.conclusions.evidence import Evidence
+from pipelines.results.conclusions.wording import listed
+from pipelines.results.statistics.best import ALPHA
 from pipelines.results.values import Row, Table, Value
 from pipelines.views.report.model import Report, Speed, TaskReport
 
@@ -69,7 +70,7 @@ def orders(report: Report) -> list[list[str]]:
 
 
 def finding(evidence: Evidence) -> str:
-    """Return one sentence: who is best in the headline column, by how much, and who is level."""
+    """Return who leads in the headline column, and among which methods the best is."""
     best, value = evidence.best, headline_value(evidence, evidence.best)
     if best is None or value is None:
         return f"{evidence.headline}: no method is finished yet."
@@ -77,33 +78,14 @@ def finding(evidence: Evidence) -> str:
     sure = ""
     if value.ci95 is not None:
         sure = f" [{value.ci95[0]:.{digits}f}, {value.ci95[1]:.{digits}f}]"
-    start = f"{evidence.headline}: {best} is best at {value.mean:.{digits}f}{sure}"
-    told = f"{start}; {_company(evidence)}."
-    return f"{told} {ONE_TRAINING}" if _of_one_training(evidence) else told
+    told = evidence.conclusion or _nothing_concluded(evidence)
+    return f"{evidence.headline}: {best} leads with {value.mean:.{digits}f}{sure}. {told}"
 
 
-def _of_one_training(evidence: Evidence) -> bool:
-    """Whether methods are compared, none by more than one training for the task."""
-    rows = scored(evidence)
-    alone = all(row.finished == 1 for row in rows)
-    return evidence.task.seeded and len(rows) > 1 and alone
-
-
-def _company(evidence: Evidence) -> str:
-    others = [row.label for row in scored(evidence) if row.label != evidence.best]
-    level = [name for name in evidence.level_with_best if name != evidence.best]
-    if not others:
-        return "no other method is finished, so nothing is compared"
-    if not level:
-        return f"{_rest(len(others))} worse"
-    if len(level) == len(others):
-        return f"no other of the {len(others) + 1} methods can be told from it"
-    rest = len(others) - len(level)
-    return f"{listed(level)} cannot be told from it, {_rest(rest)} worse"
-
-
-def _rest(number: int) -> str:
-    return "the other one is" if number == 1 else f"the other {number} are"
+def _nothing_concluded(evidence: Evidence) -> str:
+    if not scored(evidence)[1:]:
+        return "No other method is finished, so nothing is compared."
+    return "What the test images say of the order is not known, so nothing is concluded."
 
 
 def headline_value(evidence: Evidence, method: str | None) -> Value | None:
@@ -144,9 +126,11 @@ def unsupported(report: Report) -> list[str]:
     found = []
     for part in report.tasks:
         evidence = part.evidence
-        level = [name for name in evidence.level_with_best if name != evidence.best]
+        level = [name for name in evidence.among_best if name != evidence.best]
         where = f"in {evidence.headline} ({heading(report, evidence.table)})"
-        if level:
+        if evidence.basis == "one training" and scored(evidence)[1:]:
+            found.append(f"That any method is better than another {where}: one training each.")
+        elif level:
             found.append(f"That {evidence.best} is better than {listed(level)} {where}.")
         found += _sources(report, evidence, where)
     found += _seeds(report)
@@ -161,7 +145,7 @@ def _sources(report: Report, evidence: Evidence, where: str) -> Iterator[str]:
     level = [
         d.method
         for d in evidence.differences
-        if d.reference in visible and d.column == evidence.headline and d.p_holm >= ALPHA
+        if d.reference in visible and d.column == evidence.headline and d.p_adjusted >= ALPHA
     ]
     if level:
         any_of = "any of " if level[1:] else ""

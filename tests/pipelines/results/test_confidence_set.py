@@ -13,13 +13,17 @@ from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
 from pipelines.results.statistics.samples import (
     Sample,
     SeedSpread,
+    Units,
     seed_spread,
-    single,
     units_of,
 )
 
 NAN = math.nan
 IMAGES = 100
+
+
+def single(images: int) -> Units:
+    return units_of([1] * images)
 
 
 def experiment(
@@ -101,7 +105,7 @@ def test_few_degrees_of_freedom_are_not_spent_on_pairing() -> None:
 def test_scenes_of_one_size_are_as_good_as_images() -> None:
     assert units_of([4] * 12).degrees == pytest.approx(11)
     assert units_of([4] * 12).inflation == pytest.approx(12 / 11)
-    assert (single(12).degrees, single(12).inflation) == (11, 12 / 11)
+    assert (single(12).degrees, single(12).inflation) == pytest.approx((11, 12 / 11))
     assert not units_of([30]).several
     assert not single(1).several
 

@@ -16,14 +16,15 @@ from detection.ap import evaluate
 from detection.datasets import Annotation, Box, coco_ground_truth
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
-from pipelines.results.agreement import Agreement, agreements
-from pipelines.results.evidence import Difference, Evidence
+from pipelines.results.conclusions.agreement import Agreement, agreements
+from pipelines.results.conclusions.evidence import Difference, Evidence
+from pipelines.results.conclusions.wording import ONE_TRAINING
 from pipelines.results.finished import read_results
 from pipelines.results.rows import resampled
 from pipelines.results.rows.quality import quality_row
-from pipelines.results.rows.shares import ONE_SEED, ONE_TRAINING
+from pipelines.results.rows.shares import ONE_SEED
 from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
-from pipelines.results.statistics.comparison import percentile_interval
+from pipelines.results.statistics.ranks import percentile_interval
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.loading import load_experiment
 from pipelines.store.stage import Stage
@@ -255,37 +256,39 @@ def test_rows_of_iou_get_intervals_and_absent_classes_none(finish: Any, store: S
 def test_the_best_is_told_from_those_that_are_worse(finish: Any, store: Store) -> None:
     found = only(finish(images=40, detection=THREE), store, "detection")
     assert (found.headline, found.best) == ("mAP50", "average")
-    assert found.level_with_best == ("average",)
+    assert found.among_best == ("average",)
     for column in ("mAP50", "mAP50-95"):
         one = difference(found, "visible", "average", column)
         means = [value(found.table, label, column).mean for label in ("visible", "average")]
         assert one.mean == pytest.approx(means[0] - means[1])
         assert one.low < one.mean < one.high < 0
-        assert one.p <= one.p_holm < 0.05
+        assert one.p < one.p_adjusted < 0.05
         back = difference(found, "average", "visible", column)
-        assert (back.mean, back.low, back.p) == pytest.approx((-one.mean, -one.high, one.p))
-        assert difference(found, "infrared", "visible", column).p_holm > 0.05
+        assert (back.mean, back.p) == pytest.approx((-one.mean, one.p))
+        assert back.high - back.low < one.high - one.low  # of two pairs, not of all three
+        assert difference(found, "infrared", "visible", column).p_adjusted > 0.05
     assert {d.column for d in found.differences} == {"mAP50", "mAP50-95"}
     assert found.ranks["average"] == pytest.approx((1, 0, 0))
     assert sum(shares[2] for shares in found.ranks.values()) == pytest.approx(1)
     (told,) = (note for note in found.table.notes if note.startswith("mAP50: "))
     assert told == (
-        "mAP50: average is best, and every other method can be told from it (paired bootstrap over "
-        "images, Welch's t over seeds, Holm, 5 %)."
+        "mAP50: With 95 % confidence average is the best; every other method is worse. By the "
+        "model confidence set (Hansen, Lunde and Nason 2011) over 1000 resamples of the 40 test "
+        "images and training seeds (variance pooled over the methods, 6 degrees of freedom)."
     )
-    assert told in render(found.table, "md")
-    assert "Images and training seeds are both random" in " ".join(found.notes)
+    for form in ("md", "text", "latex"):
+        assert told in render(found.table, form)  # type: ignore[arg-type]
+    assert found.table.among_best == {"mAP50": ("average",), "mAP50-95": ("average",)}
+    assert "Test images and training seeds are both random" in " ".join(found.notes)
 
 
 def test_p_is_corrected_over_the_methods_of_one_reference(finish: Any, store: Store) -> None:
     found = only(finish(images=40, detection=ONE), store, "detection")
-    ps = {d.method: (d.p, d.p_holm) for d in found.differences[:2]}
-    small, large = sorted(ps.values())
-    assert small[1] == pytest.approx(min(1, 2 * small[0]))
-    assert large[1] == pytest.approx(max(large[0], small[1]))
-    assert ONE_SEED in found.notes
-    told = " ".join(found.table.notes)
-    assert f"(paired bootstrap, Holm, 5 %). {ONE_TRAINING}" in told
+    for reference in ("average", "visible"):
+        both = [d for d in found.differences if (d.reference, d.column) == (reference, "mAP50")]
+        small, large = sorted((d.p, d.p_adjusted) for d in both)
+        assert small[0] <= small[1] <= 3 * small[0] + 1e-3
+        assert large[0] <= large[1] <= large[0] * 3
 
 
 def test_what_cannot_be_told_from_the_best_is_named(finish: Any, store: Store) -> None:
@@ -293,27 +296,37 @@ def test_what_cannot_be_told_from_the_best_is_named(finish: Any, store: Store) -
     found = only(
         finish(images=40, segmentation={**near, "visible": [(0.1, 1)]}), store, "segmentation"
     )
-    assert found.level_with_best == ("visible",)
+    assert found.among_best == ("visible",)
     same = {"visible": [(0.2, 1)], "infrared": [(0.2, 2)], "average": [(0.9, 3)]}
     found = only(finish(images=39, segmentation=same), store, "segmentation")
-    assert sorted(found.level_with_best) == ["infrared", "visible"]
-    best, second = found.level_with_best
-    assert f"mIoU: {best} is best; {second} cannot be told from it (" in " ".join(found.table.notes)
+    assert sorted(found.among_best) == ["infrared", "visible"]
+    best, second = found.among_best
+    (told,) = (note for note in found.table.notes if note.startswith("mIoU: "))
+    assert told.startswith(
+        "mIoU: These trained networks differ on these 39 test images: with 95 % confidence the one "
+        f"that does best is among those of {best} and {second}, and every other one does worse "
+        f"than one of these. {ONE_TRAINING} By the model"
+    )
+    assert "method" not in found.conclusion.removesuffix(ONE_TRAINING)
+    assert "One seed" in " ".join(found.notes)
 
 
 def test_equal_results_are_level_in_order_and_share_ranks(finish: Any, store: Store) -> None:
     same = {"visible": [(0.2, 1)], "infrared": [(0.2, 1)], "average": [(0.2, 1)]}
     found = only(finish(segmentation=same), store, "segmentation")
-    assert found.level_with_best == ("visible", "infrared", "average")
+    assert found.among_best == ("visible", "infrared", "average")
     assert found.ranks["average"] == pytest.approx((1 / 3,) * 3)
-    assert {(d.mean, d.low, d.high, d.p, d.p_holm) for d in found.differences} == {(0, 0, 0, 1, 1)}
+    assert {(d.mean, d.low, d.high, d.p, d.p_adjusted) for d in found.differences} == {
+        (0, 0, 0, 1, 1)
+    }
     assert {d.reference for d in found.differences} == {"visible"}
-    assert "but no other method can be told from it" in " ".join(found.table.notes)
+    told = "These trained networks do not differ on these 12 test images by more than chance."
+    assert found.conclusion == f"{told} {ONE_TRAINING}"
 
 
 def test_a_single_method_is_best_without_a_claim(finish: Any, store: Store) -> None:
     found = only(finish(detection={"visible": [(0.5, 1)]}), store, "detection")
-    assert (found.best, found.level_with_best) == ("visible", ("visible",))
+    assert (found.best, found.among_best) == ("visible", ("visible",))
     assert found.ranks == {"visible": (1.0,)}
     assert found.differences == ()
     assert not any(note.startswith("mAP50: ") for note in found.table.notes)
@@ -323,7 +336,7 @@ def test_a_single_image_supports_nothing(finish: Any, store: Store) -> None:
     plan = finish(images=1, segmentation=ONE, scoring={m: [[[1.0, 2.0]]] for m in ONE})
     for found in evidence_of(plan, store, "segmentation", "scoring"):
         assert found.differences == ()
-        assert len(found.level_with_best) == 3
+        assert len(found.among_best) == 3
         assert all(v is None or v.ci95 is None for row in found.table.rows for v in row.values)
 
 
@@ -358,7 +371,8 @@ def test_results_that_are_gone_are_told_and_claim_nothing(
         f"infrared has no intervals: what it predicted is no longer in the store ({stage.title})"
         in told
     )
-    assert "is best" not in told
+    assert "confidence" not in told
+    assert found.conclusion == ""
     assert "infrared" not in found.ranks
 
 
@@ -404,7 +418,7 @@ def test_of_scores_the_mean_rank_orders_and_metrics_differ(finish: Any, store: S
         "average": [(base + np.array([3, -3]) + rng.normal(0, 1, base.shape)).tolist()],
     }
     found = only(finish(scoring=given), store, "scoring")
-    assert (found.headline, found.best, found.level_with_best) == (
+    assert (found.headline, found.best, found.among_best) == (
         "mean rank",
         "average",
         ("average",),
@@ -413,12 +427,18 @@ def test_of_scores_the_mean_rank_orders_and_metrics_differ(finish: Any, store: S
     one = difference(found, "average", "visible", "SD")
     apart = np.array(given["average"][0])[:, 0] - base[:, 0]
     assert one.mean == pytest.approx(apart.mean())
-    low, high = np.percentile(resamples(40) @ apart / 40, (2.5, 97.5))
-    assert (one.low, one.high) == (pytest.approx(low), pytest.approx(high))
+    error = (resamples(40) @ apart / 40).std(ddof=1) * (40 / 39) ** 0.5
+    half = (one.high - one.low) / 2
+    assert (one.low + one.high) / 2 == pytest.approx(one.mean)
+    assert 2.02 < half / error < 2.5  # Student's t of 39 degrees of freedom, for two methods
     # MSE is best where it is lowest, so average is the reference there too
     assert difference(found, "visible", "average", "MSE").mean > 2
     assert {d.column for d in found.differences} == {"SD", "MSE"}
-    assert not any("is best" in note and "told" in note for note in found.table.notes)
+    assert (
+        found.conclusion == "With 95 % confidence average is the best; every other method is worse."
+    )
+    assert found.notes[-1] == "Nothing is trained here: only the test images are random."
+    assert "seed" not in " ".join(found.table.notes)
 
 
 @pytest.mark.parametrize("undefined", [["infrared"], ["infrared", "average"]])

@@ -1,4 +1,4 @@
-"""Intervals cover, tests hold their level, and corrections and ranks follow worked examples."""
+"""Intervals cover, and ranks and their agreement follow worked examples."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from pipelines.results.statistics.bootstrap import (
     resampled_means,
     resamples,
 )
-from pipelines.results.statistics.comparison import (
-    Comparison,
-    Sample,
-    bootstrap_p,
-    compare,
-    holm,
+from pipelines.results.statistics.ranks import (
     kendall,
     percentile_interval,
     places,
@@ -27,42 +22,6 @@ from pipelines.results.statistics.comparison import (
 
 NAN = math.nan
 SIMULATIONS = 4000
-
-
-def simulated(
-    seeds: int,
-    *,
-    training: float = 0.0,
-    together: float = 0.0,
-    apart: float = 0.0,
-    images: int = 200,
-) -> list[Comparison]:
-    """Compare two methods, whose true means are `apart`, in many imagined experiments.
-
-    Each image is hard or easy for both methods and for each. `training` is the deviation of a
-    seed's effect on all images in units of a mean's over images, `together` that of its effect on
-    single images in units of an image's.
-    """
-    rng = np.random.default_rng(seeds)
-    counts = resamples(images)
-    both = rng.normal(size=(images, SIMULATIONS))
-    results = []
-    for shift in (apart, 0.0):
-        own = both + rng.normal(size=both.shape)
-        trained = rng.normal(size=(seeds, 1, SIMULATIONS)) * training / images**0.5
-        single = rng.normal(size=(seeds, *both.shape)) * together
-        values = shift + own + trained + single
-        results.append((values.mean(axis=1).T, (counts @ values.mean(axis=0) / images).T))
-    made = [
-        compare(*(Sample(points[n], again[n], images) for points, again in results))
-        for n in range(SIMULATIONS)
-    ]
-    return [one for one in made if one is not None]
-
-
-def share_below_5_percent(found: list[Comparison]) -> float:
-    assert len(found) == SIMULATIONS
-    return sum(one.p < 0.05 for one in found) / SIMULATIONS
 
 
 def test_the_interval_covers_a_known_mean_as_often_as_it_says() -> None:
@@ -103,139 +62,6 @@ def test_an_interval_leaves_out_what_is_undefined() -> None:
     values = np.array([NAN, *np.arange(1001.0), NAN])
     assert percentile_interval(values) == (25.0, 975.0)
     assert percentile_interval(np.array([NAN, NAN])) is None
-
-
-def test_with_one_seed_equal_methods_differ_in_5_of_100_experiments() -> None:
-    found = simulated(1)
-    assert 0.04 <= share_below_5_percent(found) <= 0.06
-    covered = sum(one.low <= 0 <= one.high for one in found) / SIMULATIONS
-    assert covered == pytest.approx(1 - share_below_5_percent(found), abs=0.005)
-
-
-@pytest.mark.parametrize("training", [0.0, 1.0, 3.0])
-def test_with_three_seeds_equal_methods_differ_in_5_of_100_experiments(training: float) -> None:
-    found = simulated(3, training=training)
-    assert 0.04 <= share_below_5_percent(found) <= 0.06
-    inside = sum(one.low <= 0 <= one.high for one in found)
-    assert inside == sum(one.p >= 0.05 for one in found)
-
-
-def test_what_seeds_do_to_single_images_errs_on_the_safe_side() -> None:
-    assert 0 < share_below_5_percent(simulated(3, training=1.0, together=1.0)) < 0.045
-
-
-def test_without_the_spread_of_seeds_they_would_differ_far_too_often() -> None:
-    """Why seeds are in the comparison: images alone call trainings a difference of methods."""
-    found = simulated(1, training=3.0)
-    assert share_below_5_percent(found) > 0.3
-
-
-def test_a_real_difference_is_found() -> None:
-    error = (2 / 200) ** 0.5  # of the difference of two means over 200 images
-    assert share_below_5_percent(simulated(1, apart=4 * error)) > 0.95
-    assert share_below_5_percent(simulated(3, training=0.5, apart=6 * error)) > 0.95
-
-
-def sample(points: list[float], spread: float = 0.0, images: int = 50, **more: bool) -> Sample:
-    """A sample whose resampled values have the given deviation around the mean of the points."""
-    noise = np.random.default_rng(1).normal(size=RESAMPLES)
-    noise = spread * (noise - noise.mean()) / noise.std(ddof=1)
-    return Sample(np.array(points), np.mean(points) + noise, images, **more)
-
-
-def test_welchs_test_is_scipys_where_images_do_not_matter() -> None:
-    from scipy.stats import ttest_ind
-
-    first, second = [51.0, 53.5, 50.2], [48.1, 49.0, 47.0, 49.9]
-    found = compare(sample(first), sample(second))
-    theirs = ttest_ind(first, second, equal_var=False)
-    assert found is not None
-    assert found.p == pytest.approx(theirs.pvalue)
-    expected = theirs.confidence_interval(0.95)
-    assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
-
-
-def test_images_and_seeds_add_up() -> None:
-    """By hand: 4 of 50 images and 2.25 / 3 of three seeds make a variance of 4.75."""
-    from scipy.stats import t
-
-    trained = sample([8.0, 9.5, 11.0], spread=2.0)
-    assert trained.points.var(ddof=1) == pytest.approx(2.25)
-    found = compare(trained, sample([5.0], fixed=True))
-    assert found is not None
-    freedom = 4.75**2 / (16 / 49 + 0.75**2 / 2)
-    assert found.mean == pytest.approx(4.5)
-    assert found.p == pytest.approx(2 * t.sf(4.5 / 4.75**0.5, freedom))
-    assert found.high - found.mean == pytest.approx(t.ppf(0.975, freedom) * 4.75**0.5)
-
-
-def test_a_method_with_one_finished_seed_borrows_the_others_spread() -> None:
-    three = sample([50.0, 52.0, 54.0])
-    fixed, partial = (compare(three, sample([40.0], fixed=fixed)) for fixed in (True, False))
-    assert fixed is not None
-    assert partial is not None
-    # s^2 = 4: 4/3 against 4/3 + 4/1
-    widths = [one.high - one.low for one in (fixed, partial)]
-    assert widths[1] / widths[0] == pytest.approx(2.0)
-
-
-@pytest.mark.parametrize("points", [[3.0], [3.0, 3.0, 3.0]])
-def test_equal_results_do_not_differ(points: list[float]) -> None:
-    assert compare(sample(points), sample(points)) == Comparison(0.0, 0.0, 0.0, 1.0)
-
-
-def test_a_constant_difference_is_one() -> None:
-    one = compare(sample([3.0]), sample([2.0]))
-    assert one == Comparison(1.0, 1.0, 1.0, pytest.approx(2 / (RESAMPLES + 1)))
-    assert compare(sample([3.0, 3.0]), sample([2.0, 2.0])) == Comparison(1.0, 1.0, 1.0, 0.0)
-
-
-def test_nothing_is_said_about_one_image_or_what_is_undefined() -> None:
-    assert compare(sample([3.0], images=1), sample([2.0], images=1)) is None
-    assert compare(sample([NAN]), sample([2.0])) is None
-    lost = Sample(np.array([1.0]), np.full(RESAMPLES, NAN), 50)
-    assert compare(lost, sample([2.0])) is None
-
-
-def test_resamples_without_the_class_are_left_out() -> None:
-    values = np.concatenate([np.full(30, NAN), np.linspace(-1, 9, 970)])
-    found = compare(Sample(np.array([4.0]), values, 50), sample([0.0]))
-    assert found is not None
-    assert (found.low, found.high) == (pytest.approx(-0.75), pytest.approx(8.75))
-    assert found.p == pytest.approx(2 * (97 + 1) / 971)
-
-
-def test_bootstrap_p_counts_the_rarer_sign_twice_and_never_reaches_zero() -> None:
-    assert bootstrap_p(np.arange(-4.0, 95.0)) == pytest.approx(2 * 6 / 100)  # -4 ... 0
-    assert bootstrap_p(np.ones(999)) == pytest.approx(0.002)
-    assert bootstrap_p(-np.ones(999)) == pytest.approx(0.002)
-    assert bootstrap_p(np.zeros(999)) == 1.0
-
-
-def test_holm_keeps_the_level_against_a_fixed_reference_and_not_against_the_best() -> None:
-    """What the notes of a comparison say of ten equal methods: 12 to 15 of 100 instead of 5."""
-    rng, times = np.random.default_rng(0), 500
-    counts, told = resamples(150), np.zeros(2)
-    for _ in range(times):
-        values = rng.normal(size=150) + rng.normal(size=(10, 150))
-        made = [Sample(one.mean(keepdims=True), counts @ one / 150, 150) for one in values]
-        best = max(made, key=lambda one: one.points[0])
-        for place, reference in enumerate((made[0], best)):
-            found = [compare(one, reference) for one in made if one is not reference]
-            told[place] += holm(np.array([one.p for one in found if one])).min() <= 0.05
-    fixed, chosen = told / times
-    assert 0.02 <= fixed <= 0.06
-    assert 0.09 <= chosen <= 0.18
-
-
-def test_holm_by_a_worked_example() -> None:
-    """Holm's steps 4 x 0.005, 3 x 0.01, 2 x 0.03, 1 x 0.04, the last no less than the one before.
-
-    The p of Wright, Biometrics 48 (1992).
-    """
-    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm(np.array([0.6, 0.7])) == pytest.approx([1.0, 1.0])
-    assert holm(np.array([])).shape == (0,)
 
 
 def test_shares_of_ranks() -> None:

@@ -22,8 +22,8 @@ from pipelines.execution.runner import make_step
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
 from pipelines.results.comparison import Comparison
+from pipelines.results.conclusions.wording import ONE_TRAINING
 from pipelines.results.finished import read_results
-from pipelines.results.rows.shares import ONE_TRAINING
 from pipelines.results.tables import experiment_evidence
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store

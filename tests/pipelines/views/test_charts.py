@@ -15,7 +15,7 @@ import pytest
 
 from detection.ap import PrecisionRecall
 from fusion.perturb import Kind
-from pipelines.results.evidence import Difference
+from pipelines.results.conclusions.evidence import Difference
 from pipelines.results.robustness import Curve
 from pipelines.results.values import Line, Row, Table, Value
 from pipelines.views import charts

@@ -18,8 +18,8 @@ from fusion.errors import InputError
 from pipelines.cli.app import app, main
 from pipelines.cli.publish import page_path
 from pipelines.planning.plan import Cell
-from pipelines.results.evidence import Difference, Evidence
-from pipelines.results.rows.shares import ONE_TRAINING
+from pipelines.results.conclusions import wording
+from pipelines.results.conclusions.evidence import Difference, Evidence
 from pipelines.results.values import Row, Table, Value
 from pipelines.store.store import Store
 from pipelines.tasks.detection import read
@@ -110,7 +110,7 @@ def test_one_seed_is_named_as_a_limit(make: Make) -> None:
 
 def test_one_method_leaves_sentences_not_holes(make: Make) -> None:
     text = Tree(make(methods=["visible"], paper=None).page()).text
-    assert "no other method is finished, so nothing is compared" in text
+    assert "No other method is finished, so nothing is compared" in text
     assert "There are no differences to draw: that takes two finished methods." in text
     assert "None: that takes two finished methods that differ on a test image." in text
     assert "Places in" not in text
@@ -223,36 +223,64 @@ def value(mean: float) -> Value:
 def evidence(level: tuple[str, ...], means: dict[str, float]) -> Evidence:
     rows = tuple(Row(name, "ours", (value(mean),), 1, 1) for name, mean in means.items())
     table = Table("e: detection on d", "detection", ("mAP50",), rows, (), (), "detection")
-    return Evidence(table, "mAP50", max(means, key=lambda m: means[m]), (), level, {}, ())
+    told = wording.best(level, len(means), "seeds", "9 test images")
+    best = max(means, key=lambda m: means[m])
+    return Evidence(table, "mAP50", best, (), level, {}, (), "seeds", told)
 
 
 @pytest.mark.parametrize(
     ("level", "told"),
     [
-        (("a",), "the other 2 are worse"),
-        (("a", "b"), "b cannot be told from it, the other one is worse"),
-        (("a", "b", "c"), "no other of the 3 methods can be told from it"),
+        (("a",), "a is the best; every other method is worse"),
+        (
+            ("a", "b"),
+            "the best is among a and b; every method not listed is worse than one that is",
+        ),
+        (("a", "b", "c"), "the best is among all 3 methods: none can be ruled out"),
     ],
 )
-def test_the_finding_says_who_is_level_with_the_best(level: tuple[str, ...], told: str) -> None:
+def test_the_finding_says_among_which_the_best_is(level: tuple[str, ...], told: str) -> None:
     found = finding(evidence(level, {"a": 50.0, "b": 49.0, "c": 10.0}))
-    assert found == f"mAP50: a is best at 50.0 [49.0, 51.0]; {told}. {ONE_TRAINING}"
+    assert found == f"mAP50: a leads with 50.0 [49.0, 51.0]. With 95 % confidence {told}."
 
 
-def test_a_finding_from_several_seeds_needs_no_such_warning() -> None:
-    one = evidence(("a",), {"a": 50.0, "b": 10.0})
-    rows = tuple(replace(row, finished=3, wanted=3) for row in one.table.rows)
-    found = finding(replace(one, table=replace(one.table, rows=rows)))
-    assert found == "mAP50: a is best at 50.0 [49.0, 51.0]; the other one is worse."
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        (("a",), "differ on these 9 test images: with 95 % confidence every other one does worse"),
+        (("a", "b"), "differ on these 9 test images: with 95 % confidence the one that does best"),
+        (("a", "b", "c"), "do not differ on these 9 test images by more than chance"),
+    ],
+)
+def test_of_one_training_each_networks_are_spoken_of(members: tuple[str, ...], told: str) -> None:
+    found = wording.best(members, 3, "one training", "9 test images")
+    assert found.startswith(f"These trained networks {told}")
+    assert found.endswith(wording.ONE_TRAINING)
+    assert "method" not in found.removesuffix(wording.ONE_TRAINING)
+
+
+def test_one_method_alone_and_results_that_are_gone_conclude_nothing() -> None:
+    alone = replace(evidence(("a",), {"a": 50.0}), conclusion="")
+    assert finding(alone).endswith("No other method is finished, so nothing is compared.")
+    gone = replace(evidence(("a",), {"a": 50.0, "b": 49.0}), conclusion="")
+    assert finding(gone).endswith("not known, so nothing is concluded.")
+
+
+def test_of_one_training_each_no_method_is_called_better(made: Made) -> None:
+    report = made.report()
+    part = report.tasks[0]
+    one = replace(part.evidence, basis="one training")
+    lines = unsupported(replace(report, tasks=(replace(part, evidence=one),)))
+    assert lines[0].startswith("That any method is better than another in mAP50")
 
 
 def test_what_is_not_told_from_visible_is_named(made: Made) -> None:
     report = made.report()
     part = report.tasks[0]
-    base = replace(part.evidence, best="average", level_with_best=("average",), differences=())
+    base = replace(part.evidence, best="average", among_best=("average",), differences=())
     ends = (-1.0, 1.0, 0.5)
-    unsure = Difference("LKC-FUNet", "visible", "mAP50", 0.0, *ends, p_holm=0.5)
-    sure = Difference("infrared", "visible", "mAP50", 9.0, *ends, p_holm=0.01)
+    unsure = Difference("LKC-FUNet", "visible", "mAP50", 0.0, *ends, p_adjusted=0.5)
+    sure = Difference("infrared", "visible", "mAP50", 9.0, *ends, p_adjusted=0.01)
     part = replace(part, evidence=replace(base, differences=(unsure, sure)))
     (line,) = [x for x in unsupported(replace(report, tasks=(part,))) if "visible" in x]
     assert line.startswith("That LKC-FUNet differs from the visible images alone in mAP50")

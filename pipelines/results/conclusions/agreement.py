@@ -1,4 +1,4 @@
-"""What the finished cells of an experiment support: differences, ties with the best, agreement."""
+"""Whether the orders of methods agree: of tasks, of metrics, and with the paper's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from pipelines.results.evidence import Evidence
-from pipelines.results.statistics.comparison import kendall
+from pipelines.results.conclusions.evidence import Evidence
+from pipelines.results.statistics.ranks import kendall
 from pipelines.results.values import Table
 from pipelines.tasks.scoring import MEAN_RANK
 from pipelines.tasks.task import task_of
