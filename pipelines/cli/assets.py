@@ -75,15 +75,18 @@ def data_split(
             show_default=False,
         ),
     ] = (8, 1, 1),
+    folds: Annotated[
+        int | None,
+        Parameter(metavar="K", help="Instead, K folds that test every pair once, such as 5."),
+    ] = None,
     seed: Annotated[int, Parameter(metavar="N", help="Another number, another split.")] = 0,
     options: ExperimentOptions = AS_WRITTEN,
 ) -> int:
     """Write a seeded split that keeps near-duplicate neighbours together."""
-    from pipelines.datasets.near_duplicates import scenes_of
     from pipelines.datasets.opening import open_dataset
-    from pipelines.datasets.split_files import write_split
-    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split
+    from pipelines.datasets.splitting.drawing import draw_file
     from pipelines.execution.progress import Screen
+    from pipelines.specs.dataset import SplitSpec
     from pipelines.store.store import open_store
 
     spec = _spec(dataset, options)
@@ -92,13 +95,12 @@ def data_split(
     opened = open_dataset(spec.model_copy(update={"split": None}))
     screen = Screen()
     with screen.live(), screen.step("finding near-duplicate frames") as report:
-        groups = scenes_of(opened.pairs, lambda done, total: report(done, total, ""))
-    splits = draw_split(groups, ratios, seed)
-    digest = opened.pairs_digest(open_store(options.store).digests)
-    facts = {"version": SPLIT_VERSION, "method": METHOD, "seed": seed}
-    write_split(out, splits, groups, **facts, ratios=list(ratios), pairs_digest=digest)
-    sizes = ", ".join(f"{name} {len(names)}" for name, names in splits.items())
-    print(f"{out}: {sizes} pairs from {len(groups)} scenes, the largest {max(map(len, groups))}")
+        digest = opened.pairs_digest(open_store(options.store).digests)
+        split = SplitSpec(ratios=ratios, seed=seed, folds=folds)
+        drawn = draw_file(out, opened, split, digest, lambda d, total: report(d, total, ""))
+    sizes = ", ".join(f"{name} {len(names)}" for name, names in drawn.parts.items())
+    largest = max(map(len, drawn.scenes))
+    print(f"{out}: {sizes} pairs from {len(drawn.scenes)} scenes, the largest {largest}")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,9 @@ from fusion.pairs import ImagePair
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest, names_digest
 from pipelines.store.files import FileDigests
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done, and how many there are."""
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
 from fusion.pairs import check_same_size, read_rgb
-from pipelines.datasets.dataset import Dataset
-from pipelines.datasets.near_duplicates import Progress
+from pipelines.datasets.dataset import Dataset, Progress
 from pipelines.specs.layout import Labels, layout_of
+
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass
@@ -46,6 +49,31 @@ def inspect(dataset: Dataset, on_progress: Progress | None = None) -> Inspection
             if on_progress:
                 on_progress(done, len(dataset.pairs))
     return result
+
+
+def label_counts(dataset: Dataset) -> dict[str, Counter[str]]:
+    """Return how often each image's labels hold each class; nothing of a dataset without labels.
+
+    Raises InputError for the first label that cannot be read.
+    """
+    read = layout_of(dataset.spec.layout).read
+    if read is None or not dataset.labels:
+        return {}
+    return {
+        name: read(path, name, dataset.spec.classes, _size(dataset.pairs[name].visible))[1]
+        for name, path in dataset.labels.items()
+    }
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Return an image's width and height, of a PNG from its first bytes."""
+    with path.open("rb") as stream:
+        head = stream.read(24)
+    if head.startswith(PNG) and len(head) == 24:
+        width, height = struct.unpack(">II", head[16:])
+        return width, height
+    height, width = read_rgb(path).shape[:2]
+    return width, height
 
 
 def _inspect_one(dataset: Dataset, name: str) -> Labels | str:

@@ -12,11 +12,15 @@ import yaml
 
 from fusion.errors import InputError, did_you_mean
 from fusion.pairs import ImagePair
-from pipelines.specs.dataset import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec, SplitSpec
 from pipelines.specs.loading import read_yaml
 
 SPLITS = ("train", "val", "test")
-SPLIT_FACTS = ("version", "method", "seed", "ratios", "pairs_digest")
+SPLIT_FACTS = ("version", "method", "seed", "ratios", "draws", "class_shares", "pairs_digest")
+Scenes = Sequence[Sequence[str]]
+"""The names of each scene's images."""
+
+KEYS = {*SPLITS, *SPLIT_FACTS, "scenes", "folds"}
 
 
 def read_split(spec: DatasetSpec, pairs: Mapping[str, ImagePair]) -> Mapping[str, tuple[str, ...]]:
@@ -33,7 +37,11 @@ def read_split(spec: DatasetSpec, pairs: Mapping[str, ImagePair]) -> Mapping[str
             f"The split file {path} does not exist; make it with fuse-then data split."
         )
     data = _content(path)
-    splits = {name: _names(path, data, name) for name in SPLITS}
+    strange = sorted(str(key) for key in data.keys() - KEYS)
+    if strange:
+        hint = did_you_mean(strange[0], list(SPLITS))
+        raise InputError(f'{path} has the unknown key "{strange[0]}".{hint}')
+    splits = _splits(path, data, spec.split)
     counts = Counter(name for names in splits.values() for name in names)
     unknown = sorted(counts.keys() - pairs.keys())
     if unknown:
@@ -44,14 +52,36 @@ def read_split(spec: DatasetSpec, pairs: Mapping[str, ImagePair]) -> Mapping[str
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise InputError(f'{path} names "{twice[0]}" more than once; keep one of them.')
-    strange = sorted(str(key) for key in data.keys() - {*SPLITS, *SPLIT_FACTS, "scenes"})
-    if strange:
-        hint = did_you_mean(strange[0], list(SPLITS))
-        raise InputError(f'{path} has the unknown key "{strange[0]}".{hint}')
-    for name in ("train", "test"):
+    for name in ("train", "test") if splits else ():
         if not splits[name]:
             raise InputError(f'{path} has an empty split "{name}"; list at least one name.')
     return {name: names for name, names in splits.items() if names}
+
+
+def _splits(path: Path, data: Mapping[str, Any], spec: SplitSpec) -> dict[str, tuple[str, ...]]:
+    """Return the names of each split; of folds those of the chosen one, before that none."""
+    given = data.get("folds")
+    if (given is None) != (spec.folds is None):
+        held = "one split; take split.folds out" if given is None else "folds; give split.folds"
+        raise InputError(f"{path} holds {held}, or name another file.")
+    if given is None or spec.folds is None:
+        return {name: _names(path, data, name) for name in SPLITS}
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise InputError(f'{path}: "folds" must be a list; write "- test: [NAME, ...]" for each.')
+    if len(given) != spec.folds:
+        raise InputError(f"{path} holds {len(given)} folds, not {spec.folds}; give split.folds so.")
+    tests = [_names(path, one, "test") for one in given]
+    together = Counter(name for names in tests for name in names)
+    twice = [name for name, count in together.items() if count > 1]
+    if twice or not all(tests):
+        wrong = f'tests "{twice[0]}" in two folds' if twice else "has a fold that tests nothing"
+        raise InputError(f"{path} {wrong}; every image is to be tested in one fold.")
+    if spec.fold is None:
+        return {}
+    val = _names(path, given[spec.fold], "val") if spec.validated else ()
+    apart = {*tests[spec.fold], *val}
+    train = tuple(name for name in sorted(together) if name not in apart)
+    return {"train": train, "val": val, "test": tests[spec.fold]}
 
 
 def read_scenes(spec: DatasetSpec) -> Mapping[str, str]:
@@ -104,20 +134,25 @@ def _read(path: Path, _changed: int, _size: int) -> dict[str, Any]:
     return read_yaml(path)
 
 
-def write_split(
-    path: Path, splits: Mapping[str, list[str]], scenes: Sequence[Sequence[str]], **facts: Any
-) -> None:
+def write_split(path: Path, splits: Mapping[str, list[str]], scenes: Scenes, **facts: Any) -> None:
     """Write a split file: how it was made, the names of each split, and those of each scene."""
     parts = {name: splits[name] for name in SPLITS}
     _write(path, {**facts, **parts, "scenes": by_first(scenes)})
 
 
-def write_scenes(path: Path, scenes: Sequence[Sequence[str]], **facts: Any) -> None:
+def write_folds(
+    path: Path, folds: Sequence[Mapping[str, list[str]]], scenes: Scenes, **facts: Any
+) -> None:
+    """Write a file of folds: what each tests, and what may be taken out of its train as val."""
+    _write(path, {**facts, "folds": [dict(one) for one in folds], "scenes": by_first(scenes)})
+
+
+def write_scenes(path: Path, scenes: Scenes, **facts: Any) -> None:
     """Write a file of scenes alone, which `read_scenes` reads."""
     _write(path, {**facts, "scenes": by_first(scenes)})
 
 
-def by_first(scenes: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+def by_first(scenes: Scenes) -> dict[str, list[str]]:
     """Return scenes by their names: each is called as its first image."""
     return {scene[0]: list(scene) for scene in scenes}
 

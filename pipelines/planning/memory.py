@@ -36,13 +36,16 @@ def spec_digest(spec: ExperimentSpec) -> str:
     return digest(_known_before(spec.model_dump(mode="json", exclude=absent)))[:16]
 
 
+LATER = (("near_duplicates", "found"), ("folds", None), ("fold", None), ("validated", False))
+
+
 def _known_before(value: Any) -> Any:
     """Return plain values without the keys of datasets that are as they were without them."""
     if isinstance(value, list):
         return [_known_before(one) for one in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: own for key, own in value.items() if (key, own) != ("near_duplicates", "found")}
+    kept = {key: own for key, own in value.items() if (key, own) not in LATER}
     return {key: _known_before(own) for key, own in kept.items()}
 
 

@@ -15,7 +15,7 @@ from pipelines.datasets.split_files import read_scenes
 from pipelines.execution.job import Progress
 from pipelines.execution.runner import NO_SLOT, Start, job_of, make_here, make_stage
 from pipelines.execution.worker import Worker
-from pipelines.specs.dataset import DatasetSpec
+from pipelines.specs.dataset import DatasetSpec, SplitSpec
 from pipelines.store.digests import digest
 from pipelines.store.stage import Metrics, Stage, stage_of
 from pipelines.store.store import Store
@@ -65,26 +65,26 @@ class Preparation:
             folder = make_here(stage, self._store, self._report("drawing scenes"))
             given: dict[str, Any] = {"scenes": None, "root": folder / spec.layout}
             given["near_duplicates"] = "none"  # each is drawn from lots of its own
-            if not spec.comes_split:
+            if not spec.comes_split and not (spec.split and spec.split.folds):
                 given["split"] = {"file": str(folder / spec.layout / "split.yaml")}
-            return DatasetSpec.model_validate({**spec.model_dump(), **given})
+            spec = DatasetSpec.model_validate({**spec.model_dump(), **given})
         unlabelled = spec.labels is None and spec.split is None
         if unlabelled or spec.comes_split or (spec.split and spec.split.file):
             return spec
         bare = open_dataset(spec.model_copy(update={"split": None}))
-        drawn = spec.split.model_dump() if spec.split else {"ratios": (8, 1, 1), "seed": 0}
-        stage = stage_of(
-            SPLIT,
-            {
-                "pairs": bare.pairs_digest(self._store.digests),
-                "ratios": drawn["ratios"],
-                "seed": drawn["seed"],
-            },
-            local={"dataset": bare.spec.model_dump(mode="json")},
-        )
+        split = spec.split or SplitSpec()
+        facts = {
+            "pairs": bare.pairs_digest(self._store.digests),
+            "labels": bare.labels_digest(self._store.digests),
+            "classes": list(spec.classes),
+            "scenes": spec.near_duplicates == "found" or digest(dict(bare.scenes)),
+            "seed": split.seed,
+            **({"folds": split.folds} if split.folds else {"ratios": split.ratios}),
+        }
+        stage = stage_of(SPLIT, facts, local=local_of(bare))
         folder = make_here(stage, self._store, self._report("finding near-duplicate frames"))
-        return DatasetSpec.model_validate(
-            {**spec.model_dump(), "split": {"file": str(folder / "split.yaml")}}
+        return spec.model_copy(
+            update={"split": split.model_copy(update={"file": folder / "split.yaml"})}
         )
 
     def _grouped(self, dataset: Dataset) -> Dataset:

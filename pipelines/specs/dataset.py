@@ -34,16 +34,25 @@ class SceneSpec(Spec):
 
 
 class SplitSpec(Spec):
-    """Train, validation and test: a file of names, or ratios drawn by seed over whole scenes."""
+    """Train, validation and test: a file of names, or ratios drawn by seed over whole scenes.
+
+    With `folds` every image is tested once, in one of so many trainings; a `fold`, from 0, chooses
+    one of them, and `validated` takes its validation images out of train.
+    """
 
     file: LocalPath | None = None
     ratios: tuple[int, int, int] = (8, 1, 1)
     seed: int = Field(default=0, ge=0)
+    folds: int | None = Field(default=None, ge=2, le=20)
+    fold: int | None = Field(default=None, ge=0)
+    validated: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> SplitSpec:
         if min(self.ratios) < 0 or not self.ratios[0] or not self.ratios[2]:
             raise ValueError("ratios must be three whole numbers, train and test above 0")
+        if self.fold is not None and self.fold >= (self.folds or 0):
+            raise ValueError(f"fold {self.fold} is none of folds: {self.folds}, counted from 0")
         return self
 
 
@@ -93,6 +102,8 @@ class DatasetSpec(Spec):
         if self.scenes is not None and not layout_of(self.layout).drawn:
             drawn = layouts_that(lambda other: other.drawn)
             raise ValueError(f"scenes are drawn in no layout {self.layout}; take one of {drawn}")
+        if self.split is not None and self.split.folds is not None and self.comes_split:
+            raise ValueError("split.folds: the dataset comes split into folders; put them into one")
         self._check_labels(layout_of(self.layout))
         self._check_parts(layout_of(self.layout))
         return self

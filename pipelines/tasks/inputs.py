@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 
 from fusion.errors import InputError
-from pipelines.datasets.near_duplicates import VERSION
 from pipelines.datasets.scenes.scene import SCENES_VERSION
+from pipelines.datasets.splitting.near_duplicates import VERSION
+from pipelines.datasets.splitting.splits import SPLIT_VERSION
 from pipelines.execution.job import Job
+from pipelines.specs.dataset import SplitSpec
 from pipelines.store.stage import Kind, Metrics
 
 SCENES_FILE = "scenes.yaml"
 SCENES = Kind("scenes", SCENES_VERSION, f"{__name__}:scenes", ("m3fd", "msrs"))
-SPLIT = Kind("split", 1, f"{__name__}:split", ("split.yaml",))
+SPLIT = Kind("split", SPLIT_VERSION, f"{__name__}:split", ("split.yaml",))
 NEAR_DUPLICATES = Kind("near_duplicates", VERSION, f"{__name__}:near_duplicates", (SCENES_FILE,))
 INDEX = Kind("index", 1, f"{__name__}:index", ("index.json",))
 
@@ -29,24 +31,23 @@ def scenes(job: Job) -> Metrics:
 
 
 def split(job: Job) -> Metrics:
-    """Draw train, val and test with near-duplicate neighbours kept together."""
-    from pipelines.datasets.near_duplicates import scenes_of
-    from pipelines.datasets.split_files import write_split
-    from pipelines.datasets.splits import METHOD, SPLIT_VERSION, draw_split
+    """Draw train, val and test, or folds, with near-duplicate neighbours kept together."""
+    from pipelines.datasets.splitting.drawing import draw_file
 
-    pairs = job.dataset().pairs
-    groups = scenes_of(pairs, job.progress())
-    ratios, seed = job.spec["ratios"], job.spec["seed"]
-    splits = draw_split(groups, (ratios[0], ratios[1], ratios[2]), seed)
-    facts = {"version": SPLIT_VERSION, "method": METHOD, "seed": seed, "ratios": list(ratios)}
-    write_split(job.out / "split.yaml", splits, groups, **facts, pairs_digest=job.spec["pairs"])
-    return {"scenes": len(groups), **{name: len(names) for name, names in splits.items()}}
+    drawn = draw_file(
+        job.out / "split.yaml",
+        job.dataset(),
+        SplitSpec(**{key: job.spec[key] for key in ("ratios", "seed", "folds") if key in job.spec}),
+        job.spec["pairs"],
+        job.progress(),
+    )
+    return {"scenes": len(drawn.scenes), **{n: len(own) for n, own in drawn.parts.items()}}
 
 
 def near_duplicates(job: Job) -> Metrics:
     """Find the scenes that the test images fall into."""
-    from pipelines.datasets.near_duplicates import RULE, scenes_of
     from pipelines.datasets.split_files import write_scenes
+    from pipelines.datasets.splitting.near_duplicates import RULE, scenes_of
 
     dataset = job.dataset()
     groups = scenes_of({n: dataset.pairs[n] for n in sorted(dataset.test)}, job.progress())

@@ -16,8 +16,9 @@ COLOR_DEVIATION = (
 )
 LUMINANCE = "Images are scored by their luminance, the sources, too."
 SPLIT_DEVIATION = (
-    "{name} has no published split: ours is drawn by seed {seed}, {ratios} in whole scenes, "
-    "because consecutive frames are near-duplicates."
+    "The paper's split of {name} is not published; ours is drawn by seed {seed}, {how} of whole "
+    "scenes, because consecutive frames are near-duplicates. One that others published can be "
+    "named by its file."
 )
 DRAWN = "The images are drawn (embedded scenes); they say nothing about the world."
 
@@ -69,6 +70,8 @@ def _dataset(spec: TaskSpec) -> list[str]:
         found.append(DRAWN)
     elif drawn and not dataset.comes_split and not (dataset.split and dataset.split.file):
         split = dataset.split or SplitSpec()
-        ratios = ":".join(map(str, split.ratios))
-        found.append(SPLIT_DEVIATION.format(name=dataset.name, seed=split.seed, ratios=ratios))
+        how = ":".join(map(str, split.ratios))
+        if split.folds is not None:
+            how = f"{split.folds} folds that test every image once, each"
+        found.append(SPLIT_DEVIATION.format(name=dataset.name, seed=split.seed, how=how))
     return [*found, *dataset.notes]

@@ -132,7 +132,7 @@ def test_a_drawn_split_is_a_file_that_a_config_can_name(
     assert main([*command, "--ratios", "2", "1", "1"]) == 0
     assert f"{out}: train " in capsys.readouterr().out
     written = yaml.safe_load(out.read_text())
-    assert (written["version"], written["seed"], written["ratios"]) == (1, 3, [2, 1, 1])
+    assert (written["version"], written["seed"], written["ratios"]) == (2, 3, [2, 1, 1])
     assert len(written["pairs_digest"]) == 64
     first = out.read_bytes()
     assert main([*command, "--ratios", "2", "1", "1"]) == 0

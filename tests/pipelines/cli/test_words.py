@@ -89,7 +89,7 @@ OPTIONS = {
     "explain": "--infrared --visible --layer --checkpoint --set --patch --out --device",
     "profile": "--size --device --threads --repeats --json --scores --plot",
     "data verify": "--set --store",
-    "data split": "--out --seed --ratios --set --store",
+    "data split": "--out --seed --ratios --folds --set --store",
     "weights list": "",
     "weights verify": "",
     "weights path": "",

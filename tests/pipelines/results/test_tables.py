@@ -234,7 +234,7 @@ def test_a_drawn_split_is_told_with_its_seed_and_ratios(tmp_path: Path) -> None:
         **{"detection.dataset": {**data, "split": {"ratios": [7, 1, 2], "seed": 5}}},
     )
     told = deviations(spec, task_of("detection"))
-    assert any("mine has no published split: ours is drawn by seed 5, 7:1:2" in t for t in told)
+    assert any("split of mine is not published; ours is drawn by seed 5, 7:1:2" in t for t in told)
 
 
 def test_segmentation_scores_come_from_their_own_metrics() -> None:

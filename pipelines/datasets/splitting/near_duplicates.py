@@ -6,7 +6,7 @@ tests on what it trained on, and a test set of many of them tells less than its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.pairs import ImagePair, read_gray
+from pipelines.datasets.dataset import Progress
 
 THUMBNAIL = 16
 SAME_SCENE = 0.9
@@ -23,7 +24,6 @@ RULE = (
     f"names in order; a pair joins its predecessor's scene when the {THUMBNAIL}x{THUMBNAIL} "
     f"thumbnails of both modalities correlate above {SAME_SCENE}"
 )
-Progress = Callable[[int, int], None]
 
 
 def scenes_of(
