@@ -20,14 +20,16 @@ def export(
     splits: Mapping[str, Sequence[str]],
     classes: Sequence[str],
     out: Path,
+    channels: int = 3,
 ) -> Path:
     """Write the tree that ultralytics trains on and return the path of its ``data.yaml``.
 
     ``out/images/SPLIT/NAME.png`` are hard links, or copies where links are impossible;
     ``out/labels/SPLIT/NAME.txt`` hold normalised boxes. Splits are named train (needed), val and
     test; without val, data.yaml names the training images there, because ultralytics wants an
-    entry, and ``select="best"`` is then refused. Raises InputError for an empty or unknown
-    split, a name in two splits, and a name without image or annotation.
+    entry, and ``select="best"`` is then refused. `channels` are those of the images. Raises
+    InputError for an empty or unknown split, a name in two splits, and a name without image or
+    annotation.
     """
     _check_splits(images, annotations, splits)
     for split, names in splits.items():
@@ -40,7 +42,9 @@ def export(
     root = out.resolve()
     entries = {split: str(root / "images" / split) for split in splits}
     entries.setdefault("val", entries["train"])
-    data = {"path": str(root), **entries, "names": dict(enumerate(classes))}
+    colour = {} if channels == 3 else {"channels": channels}
+    labels = {"names": dict(enumerate(classes))}
+    data: dict[str, object] = {"path": str(root), **entries, **labels, **colour}
     path = root / "data.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path

@@ -9,7 +9,12 @@ from pydantic import Field, model_validator
 
 from fusion.checkpointing import Checkpointed
 
-Model = Literal["yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x"]
+Yolo5 = Literal["yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x"]
+Yolo8 = Literal["yolov8n", "yolov8s", "yolov8m", "yolov8l", "yolov8x"]
+Yolo11 = Literal["yolo11n", "yolo11s", "yolo11m", "yolo11l", "yolo11x"]
+Transformer = Literal["rtdetr-l", "rtdetr-x", "yolov8n-rtdetr"]
+"""RT-DETR: 300 boxes an image and no suppression; images are stretched to a square."""
+Model = Literal[Yolo5, Yolo8, Yolo11, Transformer]
 MODELS: tuple[Model, ...] = get_args(Model)
 STRIDE = 32
 CONFIDENCE, NMS_IOU = 0.001, 0.7
@@ -56,6 +61,11 @@ class DetectorSettings(Checkpointed):
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     loader_processes: int = Field(default=8, ge=0)
     cache: Literal["auto", "none", "memory"] = "auto"
+
+    @property
+    def is_transformer(self) -> bool:
+        """Whether the detector is an RT-DETR."""
+        return self.model in get_args(Transformer)
 
     @model_validator(mode="after")
     def _whole_batches(self) -> DetectorSettings:

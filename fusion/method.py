@@ -40,8 +40,9 @@ class FusionMethod(nn.Module):
     by_name: ClassVar[bool] = False
     """Whether fused images are looked up by the pair's name (`ready_image`), not computed."""
 
-    source: ClassVar[Literal["infrared", "visible"] | None] = None
-    """The image of the pair that ``fuse_folder`` writes as it is, instead of calling `forward`."""
+    source: ClassVar[Literal["infrared", "visible", "both"] | None] = None
+    """What of the pair ``fuse_folder`` writes as it is, instead of calling `forward`; "both" is
+    one image of four channels, RGB and infrared, for networks that see four."""
 
     image_folders: ClassVar[tuple[str, ...]] = ()
     """Constructor parameters that name folders of images; what lies in these counts for the

@@ -29,6 +29,7 @@ class MethodCard:
     by_name: bool
     premade: bool
     image_folders: tuple[str, ...]
+    stacked: bool
     path: Path
 
 
@@ -67,6 +68,7 @@ def read_card(name: str, path: Path) -> MethodCard:
         by_name=_switch(node, "by_name"),
         premade=_switch(node, "by_name") and not _defines(node, "prepare"),
         image_folders=_words(node, "image_folders"),
+        stacked=_text(node, "source") == "both",
         path=path,
     )
 
@@ -109,6 +111,11 @@ def _assigned(body: list[ast.stmt], name: str) -> ast.expr | None:
 def _switch(node: ast.ClassDef | None, name: str) -> bool:
     value = _assigned(node.body, name) if node else None
     return isinstance(value, ast.Constant) and value.value is True
+
+
+def _text(node: ast.ClassDef | None, name: str) -> str | None:
+    value = _assigned(node.body, name) if node else None
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
 
 
 def _words(node: ast.ClassDef | None, name: str) -> tuple[str, ...]:

@@ -102,6 +102,43 @@ def read_rgb(path: Path) -> Image:
     return image if image.ndim == 3 else _uint8(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
 
 
+def read_stack(path: Path) -> Image:
+    """Read an 8-bit PNG of four channels, H x W x 4: red, green, blue, and infrared as alpha.
+
+    Raises InputError as `read_image` does, and for an image of fewer channels.
+    """
+    image = cv2.imdecode(_bytes(path), cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
+        raise InputError(
+            f"{path} is no 8-bit image of four channels (RGB and infrared); fuse it with the "
+            f'method "early".'
+        )
+    return _uint8(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA))
+
+
+def channels_of(path: Path) -> int:
+    """Return how many channels a network sees of an image: 4 where it has alpha, else 3."""
+    image = cv2.imdecode(_bytes(path), cv2.IMREAD_UNCHANGED)
+    return 4 if image is not None and image.ndim == 3 and image.shape[2] == 4 else 3
+
+
+def stack(infrared: Image, visible: Image) -> Image:
+    """Return RGB and infrared luminance as one image of four channels, H x W x 4."""
+    rgb = visible if visible.ndim == 3 else cv2.cvtColor(visible, cv2.COLOR_GRAY2RGB)
+    return _uint8(np.dstack([rgb, luminance(infrared)]))
+
+
+def read_shown(path: Path) -> Image:
+    """Read an 8-bit image as it is shown: RGB, and of four channels RGB with infrared beside it.
+
+    Raises InputError as `read_image` does.
+    """
+    if channels_of(path) == 3:
+        return read_rgb(path)
+    image = read_stack(path)
+    return _uint8(np.hstack([image[..., :3], np.repeat(image[..., 3:], 3, axis=2)]))
+
+
 def read_gray(path: Path) -> Image:
     """Read an 8-bit image as luminance, H x W; raises InputError as `read_image` does.
 
@@ -153,8 +190,10 @@ def _equal_channels(image: Image) -> bool:
 
 
 def write_png(path: Path, image: Image) -> None:
-    """Write a gray (H x W) or RGB (H x W x 3) image as PNG, atomically."""
-    bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    """Write a gray (H x W), RGB (H x W x 3) or stacked (H x W x 4) image as PNG, atomically."""
+    four = image.shape[2:] == (4,)
+    code = cv2.COLOR_RGBA2BGRA if four else cv2.COLOR_RGB2BGR
+    bgr = image if image.ndim == 2 else cv2.cvtColor(image, code)
     done, data = cv2.imencode(".png", bgr, PNG)
     if not done:
         raise InputError(f"{path} could not be encoded as PNG (shape {image.shape}).")

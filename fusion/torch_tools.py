@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from fusion.errors import InputError
 from fusion.files import write_atomically
@@ -111,6 +112,18 @@ def limited_threads(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def widened(weight: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return a first layer's weight for images with a fourth channel, where `shape` asks for one.
+
+    The fourth channel's weights are the mean of the three, and all are scaled by 3/4, so that an
+    image whose channels are equal is answered as before. Any other weight is returned itself.
+    """
+    colour = (*shape[:1], 3, *shape[2:])
+    if tuple(shape[1:2]) != (4,) or tuple(weight.shape) != colour:
+        return weight
+    return torch.cat([weight, weight.mean(dim=1, keepdim=True)], dim=1) * 0.75
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from fusion.errors import InputError
 from fusion.files import write_atomically
-from fusion.pairs import Image, read_rgb
+from fusion.pairs import Image, read_rgb, read_stack
 
 Palette = Sequence[tuple[int, int, int]]
 """One RGB colour, 0..255 each, per class id."""
@@ -73,19 +73,19 @@ def write_mask(path: Path, ids: Image, palette: Palette) -> None:
 
 
 def read_sample(
-    image: Path, mask: Path, classes: int, height: int, width: int
+    image: Path, mask: Path, classes: int, height: int, width: int, channels: int = 3
 ) -> tuple[Image, Image]:
-    """Read one image (height x width x 3) and its mask (height x width), both resized.
+    """Read one image (height x width x channels) and its mask (height x width), both resized.
 
     Raises InputError when either is unreadable or when their sizes on disk differ.
     """
-    rgb = read_rgb(image)
+    rgb = read_rgb(image) if channels == 3 else read_stack(image)
     ids = read_mask(mask, classes, size=(rgb.shape[1], rgb.shape[0]))
     return resize_image(rgb, height, width), resize_mask(ids, height, width)
 
 
 def resize_image(rgb: Image, height: int, width: int) -> Image:
-    """Resize an RGB image: area averaging where it shrinks, bilinear where it grows."""
+    """Resize an image: area averaging where it shrinks, bilinear where it grows."""
     if rgb.shape[:2] == (height, width):
         return rgb
     shrinks = height <= rgb.shape[0] and width <= rgb.shape[1]

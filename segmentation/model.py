@@ -1,4 +1,4 @@
-"""DeepLabV3 and DeepLabV3+ of segmentation_models_pytorch, which only this module knows."""
+"""The segmenters of segmentation_models_pytorch, which only this module knows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion.errors import InputError, did_you_mean
-from fusion.torch_tools import load_checkpoint
+from fusion.torch_tools import load_checkpoint, widened
 from segmentation.dilated import use_dilated
 from segmentation.settings import ARCHITECTURES
 
@@ -30,18 +30,23 @@ class EncoderLoad:
 
 
 def build_model(
-    architecture: str, encoder: str, classes: int, encoder_checkpoint: Path | None
+    architecture: str,
+    encoder: str,
+    classes: int,
+    encoder_checkpoint: Path | None,
+    channels: int = 3,
 ) -> tuple[nn.Module, EncoderLoad]:
-    """Return a segmenter of float B x 3 x H x W to logits B x classes x H x W, and its load.
+    """Return a segmenter of float B x channels x H x W to logits B x classes x H x W, and its load.
 
-    H and W are multiples of 16. The encoder starts at random, or from a local checkpoint whose
-    tensors are matched by name and shape; nothing is ever downloaded.
+    H and W are multiples of 16, or of 32 (see `segmentation.settings`). The encoder starts at
+    random, or from a local checkpoint whose tensors are matched by name and shape, a first layer
+    for colour images being widened for four channels; nothing is ever downloaded.
     Raises InputError for unknown names and for a checkpoint of which nothing fits.
     """
     if architecture not in ARCHITECTURES:
         hint = did_you_mean(architecture, list(ARCHITECTURES))
         raise InputError(f'The segmenter architecture "{architecture}" is not known.{hint}')
-    model = _construct(architecture, encoder, classes)
+    model = _construct(architecture, encoder, classes, channels)
     use_dilated(model)
     total = len(model.encoder.state_dict())
     if encoder_checkpoint is None:
@@ -50,8 +55,12 @@ def build_model(
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Turn uint8 B x H x W x 3 into float B x 3 x H x W with ImageNet's mean and deviation."""
-    mean, std = (images.new_tensor(v, dtype=torch.float32) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    """Turn uint8 B x H x W x 3 into float B x 3 x H x W with ImageNet's mean and deviation.
+
+    A fourth channel gets the means of both over the three.
+    """
+    both = ((*v, sum(v) / 3)[: images.shape[-1]] for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (images.new_tensor(values, dtype=torch.float32) for values in both)
     # The permuted view is channels-last in memory, which is the layout the model runs fastest in.
     return (images.float().div(255.0) - mean).div(std).permute(0, 3, 1, 2)
 
@@ -66,7 +75,8 @@ def load_segmenter(weights: Path, device: str | torch.device) -> tuple[nn.Module
             f"give a weights.pt."
         )
     state = saved.pop("state_dict")
-    model, _ = build_model(saved["architecture"], saved["encoder"], len(saved["classes"]), None)
+    names, channels = (saved["architecture"], saved["encoder"]), saved.get("channels", 3)
+    model, _ = build_model(*names, len(saved["classes"]), None, channels)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -91,7 +101,7 @@ def to_device(model: nn.Module, device: str | torch.device) -> nn.Module:
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _construct(architecture: str, encoder: str, classes: int) -> Any:
+def _construct(architecture: str, encoder: str, classes: int, channels: int) -> Any:
     import segmentation_models_pytorch as smp
 
     known = list(smp.encoders.get_encoder_names())
@@ -103,7 +113,7 @@ def _construct(architecture: str, encoder: str, classes: int) -> Any:
             # smp will rename its "timm-" encoders; their published weights still have these keys.
             warnings.filterwarnings("ignore", "`timm-` encoders are deprecated", DeprecationWarning)
             return getattr(smp, architecture)(
-                encoder_name=encoder, encoder_weights=None, in_channels=3, classes=classes
+                encoder_name=encoder, encoder_weights=None, in_channels=channels, classes=classes
             )
     # smp says that an encoder cannot be dilated in as many ways as there are encoders.
     except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
@@ -120,13 +130,13 @@ def _is_timm(encoder: str) -> bool:
 
 
 def _load_encoder(encoder: nn.Module, name: str, path: Path) -> int:
-    saved = read_dictionary(path)
-    wanted = encoder.state_dict()
-    fits = {
-        key: saved[key]
+    saved, wanted = read_dictionary(path), encoder.state_dict()
+    given = {
+        key: widened(saved[key], tensor.shape)
         for key, tensor in wanted.items()
-        if isinstance(saved.get(key), Tensor) and saved[key].shape == tensor.shape
+        if isinstance(saved.get(key), Tensor)
     }
+    fits = {key: tensor for key, tensor in given.items() if tensor.shape == wanted[key].shape}
     if not fits:
         theirs, ours = (", ".join(f'"{k}"' for k in list(d)[:3]) for d in (saved, wanted))
         raise InputError(

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fusion.errors import InputError
-from fusion.pairs import Image, read_rgb
+from fusion.pairs import Image, read_rgb, read_stack
 from fusion.torch_tools import float32_products, limited_threads, resolve_device
 from segmentation.datasets import Palette, read_mask, resize_image, write_mask
 from segmentation.model import load_segmenter, normalise
@@ -36,8 +36,9 @@ def predict(
     written: dict[str, Path] = {}
     with limited_threads(threads), float32_products(), torch.inference_mode():
         model, about = load_segmenter(weights, where)
+        read = read_rgb if about.get("channels", 3) == 3 else read_stack
         for name, path in images.items():
-            ids = _segment(model, read_rgb(path), about["height"], about["width"], where)
+            ids = _segment(model, read(path), about["height"], about["width"], where)
             written[name] = out / f"{name}.png"
             write_mask(written[name], ids, palette)
             if on_progress is not None:

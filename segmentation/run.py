@@ -57,9 +57,9 @@ class TrainingRun:
         self.data, self.classes, self.settings = data, classes, settings
         self.seed, self.state, self.device = seed, state, device
         torch.manual_seed(seed)
-        model, self.encoder = build_model(
-            settings.architecture, settings.encoder, len(classes), settings.encoder_checkpoint
-        )
+        self.channels = data["train"].images.shape[-1]
+        names, start = (settings.architecture, settings.encoder), settings.encoder_checkpoint
+        model, self.encoder = build_model(*names, len(classes), start, self.channels)
         self.model = to_device(model, device)
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusion.errors import InputError
-from fusion.pairs import Image
+from fusion.pairs import Image, channels_of
 from segmentation.datasets import read_sample
 from segmentation.settings import SegmenterSettings
 
@@ -30,7 +30,7 @@ MEMORY_BUDGET = 4 * 2**30
 
 @dataclass(frozen=True)
 class Samples:
-    """A split, decoded: uint8 images N x H x W x 3 and masks N x H x W."""
+    """A split, decoded: uint8 images N x H x W x 3 (or 4) and masks N x H x W."""
 
     images: Image
     masks: Image
@@ -59,9 +59,12 @@ def read_split(
                 f'"{lacking[0]}" of the split "{split}" has no {what}; add it or shorten the split.'
             )
     names, size = splits[split], (settings.height, settings.width)
-    read = Samples(_room((len(names), *size, 3), folder), _room((len(names), *size), folder))
+    channels = channels_of(images[names[0]])
+    room = _room((len(names), *size, channels), folder)
+    read = Samples(room, _room((len(names), *size), folder))
     for row, name in enumerate(names):
-        read.images[row], read.masks[row] = read_sample(images[name], masks[name], classes, *size)
+        pair = read_sample(images[name], masks[name], classes, *size, channels)
+        read.images[row], read.masks[row] = pair
     return read
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fusion.checkpointing import Checkpointed
 
-Architecture = Literal["DeepLabV3", "DeepLabV3Plus"]
+Dilated = Literal["DeepLabV3", "DeepLabV3Plus", "PAN", "PSPNet"]
+Halving = Literal["Unet", "UnetPlusPlus", "FPN", "Segformer"]
+"""Their encoders halve an image five times, so that its sides must be multiples of 32."""
+LEAST = 128
+"""The smallest side for PAN, whose pyramid pools three times what is 16 times smaller."""
+Architecture = Literal[Dilated, Halving]
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 
 
@@ -38,6 +43,18 @@ class SegmenterSettings(Checkpointed):
     augment: bool = True
     select: Literal["last", "best"] = "last"
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _sides(self) -> SegmenterSettings:
+        for key, side in (("height", self.height), ("width", self.width)):
+            if self.architecture == "PAN" and side < LEAST:
+                raise ValueError(f"{key}: {side} is too small for PAN; give {LEAST} or more")
+            if self.architecture in get_args(Halving) and side % 32:
+                raise ValueError(
+                    f"{key}: {side} is no multiple of 32, which {self.architecture} needs; "
+                    f"give {side // 32 * 32 + 32}"
+                )
+        return self
 
 
 def learning_rate(settings: SegmenterSettings, step: int, steps: int) -> float:

@@ -87,6 +87,7 @@ def _finished(run: TrainingRun, out: Path) -> SegmenterResult:
         "classes": list(run.classes),
         "height": s.height,
         "width": s.width,
+        **({} if run.channels == 3 else {"channels": run.channels}),
     }
     tensors = {key: value.cpu() for key, value in state.items()}
     write_checkpoint(out / "weights.pt", {**about, "state_dict": tensors})

@@ -1,1 +1,1 @@
-"""The detector, YOLOv5u: trained on an exported dataset, then shown images."""
+"""Detectors of ultralytics: trained on an exported dataset, then shown images."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from detection.settings import MODELS
 from detection.yolo.ultralytics import build_network, pickled_classes
 from fusion.errors import InputError, did_you_mean
-from fusion.torch_tools import load_checkpoint, write_checkpoint
+from fusion.torch_tools import load_checkpoint, widened, write_checkpoint
 
 
 def write_weights(path: Path, model: str, classes: Sequence[str], state: dict[str, Tensor]) -> Path:
@@ -34,25 +34,31 @@ def load_network(weights: Path, classes: Sequence[str]) -> Any:
     if content["model"] not in MODELS:
         hint = did_you_mean(str(content["model"]), list(MODELS))
         raise InputError(f'{weights} is of the detector "{content["model"]}", not known.{hint}')
-    network = build_network(content["model"], len(classes))
+    channels = next(iter(content["state_dict"].values())).shape[1]  # the first is a convolution
+    network = build_network(content["model"], len(classes), channels)
     network.load_state_dict(content["state_dict"])
     return network
 
 
-def matching_layers(model: str, classes: int, checkpoint: Path) -> int:
+def matching_layers(model: str, classes: int, channels: int, checkpoint: Path) -> int:
     """Return how many tensors of a detector `checkpoint` would fill; prints nothing.
 
     Raises InputError when there is none, so that a wrong file is found before any training.
     """
-    return fill(build_network(model, classes), checkpoint)
+    return fill(build_network(model, classes, channels), checkpoint)
 
 
 def fill(network: Any, checkpoint: Path) -> int:
     """Copy every tensor of equal key and shape into `network`; return how many there were.
 
-    Raises InputError when there is none.
+    A first layer for colour images is widened where the network sees four channels. Raises
+    InputError when nothing fits.
     """
-    theirs, ours = read_checkpoint(checkpoint), network.state_dict()
+    ours = network.state_dict()
+    theirs = {
+        k: widened(v, ours[k].shape if k in ours else ())
+        for k, v in read_checkpoint(checkpoint).items()
+    }
     common = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
     if not common:
         first, second = (", ".join(list(side)[:3]) for side in (theirs, ours))
@@ -68,7 +74,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Return the floating-point tensors by key of a checkpoint, without running its pickle code.
 
     Reads a plain state dict, one nested under "state_dict", and ultralytics' own files, of which
-    only the building blocks of YOLOv5u are allowed. Raises InputError for anything else.
+    only the building blocks of our detectors are allowed. Raises InputError for anything else.
     """
     content = _load(path)
     if isinstance(content, dict):
@@ -79,10 +85,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if isinstance(content, torch.nn.Module):
         content = content.state_dict()
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no state dict; give a checkpoint of a YOLOv5 network.")
+        raise InputError(f"{path} holds no state dict; give a checkpoint of a detector.")
     tensors = {k: v.float() for k, v in content.items() if isinstance(v, Tensor)}
     if not tensors:
-        raise InputError(f"{path} holds no tensors; give a checkpoint of a YOLOv5 network.")
+        raise InputError(f"{path} holds no tensors; give a checkpoint of a detector.")
     return tensors
 
 
@@ -98,6 +104,6 @@ def _load(path: Path) -> Any:
             return load_checkpoint(path)
     except InputError as error:
         raise InputError(
-            f"{path} is neither a plain state dict nor a YOLOv5u file of ultralytics, and files "
+            f"{path} is neither a plain state dict nor a detector's file of ultralytics, and files "
             f"that could run code are not loaded; save its state_dict() and give that."
         ) from error

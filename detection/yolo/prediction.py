@@ -12,8 +12,16 @@ from torch import Tensor
 
 from detection.settings import CONFIDENCE, NMS_IOU
 from detection.yolo.checkpoints import load_network
-from detection.yolo.ultralytics import letterboxed, limited_threads, scale_boxes, suppressed
-from fusion.pairs import Image, read_rgb
+from detection.yolo.ultralytics import (
+    chooses_boxes,
+    chosen,
+    letterboxed,
+    limited_threads,
+    scale_boxes,
+    stretched,
+    suppressed,
+)
+from fusion.pairs import Image, read_rgb, read_stack
 from fusion.torch_tools import float32_products, resolve_device
 
 
@@ -41,11 +49,12 @@ def predict(
     where = resolve_device(device)
     with limited_threads(threads), float32_products():
         network = load_network(weights, classes).to(where).eval()
+        read = read_rgb if next(network.parameters()).shape[1] == 3 else read_stack
         found: list[dict[str, Any]] = []
         names = sorted(images)
         for start in range(0, len(names), batch):
             chunk = names[start : start + batch]
-            pictures = [read_rgb(images[name]) for name in chunk]
+            pictures = [read(images[name]) for name in chunk]
             for name, rows in zip(
                 chunk, detect(network, pictures, image_size, confidence, iou), strict=True
             ):
@@ -58,13 +67,22 @@ def predict(
 def detect(
     network: Any, pictures: Sequence[Image], image_size: int, confidence: float, iou: float
 ) -> list[Tensor]:
-    """Return per picture an N x 6 tensor: x1, y1, x2, y2 in its pixels, score, label."""
-    place = next(network.parameters()).device
+    """Return per picture an N x 6 tensor: x1, y1, x2, y2 in its pixels, score, label.
+
+    Pictures are letterboxed and boxes suppressed, or, for RT-DETR, stretched and none.
+    """
+    place, whole = next(network.parameters()).device, chooses_boxes(network)
     results: list[Tensor] = []
-    for group in _runs_of_one_shape(letterboxed(pictures, image_size)):
+    seen = (stretched if whole else letterboxed)(pictures, image_size)
+    for group in _runs_of_one_shape(seen):
         batch = torch.from_numpy(np.stack(group)).to(place).float() / 255
-        for rows in suppressed(network(batch), confidence, iou):
-            scale_boxes(rows[:, :4], batch.shape[2:], pictures[len(results)].shape[:2])
+        output = network(batch)
+        for rows in chosen(output, confidence) if whole else suppressed(output, confidence, iou):
+            size = pictures[len(results)].shape[:2]
+            if whole:
+                rows[:, :4] *= rows.new_tensor([size[1], size[0], size[1], size[0]])
+            else:
+                scale_boxes(rows[:, :4], batch.shape[2:], size)
             results.append(rows.cpu())
     return results
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from detection.settings import DetectorSettings
+from detection.yolo.channels import show_fourth
 from detection.yolo.loading import EpochSampler, draw_by_place, keep_decoded
 from fusion.errors import InputError
 from fusion.torch_tools import accelerated, take_room
@@ -47,6 +48,8 @@ class OurTrainer:
     ) -> Any:
         """Return the images of a split, decoded once where memory allows."""
         made = super().build_dataset(img_path, mode, batch)  # type: ignore[misc]
+        if made.channels > 3:
+            show_fourth(made)
         used = mode == "train" or self.settings.select == "best"
         if used and self.settings.cache != "none":
             keep_decoded(made, self.settings.cache, self.threads)

@@ -167,10 +167,11 @@ def _trainer(
         "name": "run",
         "exist_ok": True,
     }
-    trainer = build_trainer(overrides, OurTrainer)
+    trainer = build_trainer(overrides, OurTrainer, transformer=settings.is_transformer)
     trainer.set_up(settings, device, threads)
     # Seeds are set by now. A network given here is not rebuilt, so its loaded weights survive.
-    trainer.model = build_network(settings.model, len(trainer.data["names"]))
+    classes, channels = len(trainer.data["names"]), trainer.data["channels"]
+    trainer.model = build_network(settings.model, classes, channels)
     # We keep plain weights ourselves: no pickled network, no second validation at the end.
     trainer.save_model = lambda: False
     trainer.final_eval = lambda: None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import yaml
@@ -53,26 +55,41 @@ def prepare() -> None:
     PillowImage.open = opener
 
 
-def build_network(model: str, classes: int) -> Any:
-    """Build YOLOv5u from ultralytics' own file; by a bare name it would prefer one in the cwd."""
+def build_network(model: str, classes: int, channels: int = 3) -> Any:
+    """Build a detector from ultralytics' own file; by a bare name it would prefer one in the cwd.
+
+    `channels` are those of the images that it sees.
+    """
     prepare()
-    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.nn.tasks import DetectionModel, RTDETRDetectionModel
     from ultralytics.utils import ROOT
 
-    text = (ROOT / "cfg" / "models" / "v5" / "yolov5.yaml").read_text(encoding="utf-8")
-    plan = {**yaml.safe_load(text), "scale": model[-1], "yaml_file": f"{model}.yaml"}
-    return DetectionModel(plan, nc=classes, verbose=False)
+    file, scale = described_in(model)
+    text = (ROOT / "cfg" / "models" / file).read_text(encoding="utf-8")
+    plan = {**yaml.safe_load(text), "scale": scale, "yaml_file": f"{model}.yaml"}
+    kind = RTDETRDetectionModel if "rtdetr" in model else DetectionModel
+    return kind(plan, ch=channels, nc=classes, verbose=False)
 
 
-def build_trainer(overrides: Mapping[str, Any], changes: type) -> Any:
+def described_in(model: str) -> tuple[str, str]:
+    """Return the file, below ultralytics' folder of models, and the scale in it of a detector."""
+    if model.startswith("rtdetr-"):
+        return f"rt-detr/{model}.yaml", model[-1]
+    family, scale, rest = re.fullmatch(r"(yolo\D*\d+)([nsmlx])(.*)", model, re.ASCII).groups()  # type: ignore[union-attr]
+    return f"{family.removeprefix('yolo')}/{family}{rest}.yaml", scale
+
+
+def build_trainer(overrides: Mapping[str, Any], changes: type, *, transformer: bool) -> Any:
     """Return ultralytics' trainer of detectors with these of its own settings, seeds set.
 
     Its methods are those of `changes` where there are such.
     """
     prepare()
+    from ultralytics.models.rtdetr.train import RTDETRTrainer
     from ultralytics.models.yolo.detect import DetectionTrainer
 
-    return type("Trainer", (changes, DetectionTrainer), {})(overrides=dict(overrides))
+    theirs = RTDETRTrainer if transformer else DetectionTrainer
+    return type("Trainer", (changes, theirs), {})(overrides=dict(overrides))
 
 
 @contextmanager
@@ -92,27 +109,60 @@ def mixed_on_processor() -> Iterator[None]:
 
 
 def pickled_classes() -> list[Any]:
-    """Return what a pickled YOLOv5u consists of, and nothing whose construction has effects."""
+    """Return what pickled detectors consist of, and nothing whose construction has effects."""
     prepare()
     from torch import nn
-    from torch.nn.modules import container
-    from ultralytics.nn.modules import block, conv, head
-    from ultralytics.nn.tasks import DetectionModel
+    from torch.nn.modules import container, linear
+    from ultralytics.nn.modules import block, conv, head, transformer
+    from ultralytics.nn.tasks import DetectionModel, RTDETRDetectionModel
     from ultralytics.utils import IterableSimpleNamespace
 
-    ours = [conv.Conv, conv.DWConv, conv.Concat, block.Bottleneck, block.C3, block.SPPF]
-    ours += [block.DFL, head.Detect, DetectionModel, IterableSimpleNamespace]
-    theirs = [nn.Conv2d, nn.BatchNorm2d, nn.SiLU, nn.MaxPool2d, nn.Identity]
-    return [*ours, *theirs, nn.Upsample, container.Sequential, container.ModuleList]
+    ours = [conv.Conv, conv.DWConv, conv.LightConv, conv.RepConv, conv.Concat]
+    ours += [block.Bottleneck, block.C2f, block.C3, block.C3k, block.C3k2, block.SPPF, block.DFL]
+    ours += [block.C2PSA, block.PSABlock, block.Attention]
+    ours += [block.HGBlock, block.HGStem, block.RepC3, head.Detect, head.RTDETRDecoder]
+    ours += [transformer.AIFI, transformer.DeformableTransformerDecoder, transformer.MLP]
+    ours += [transformer.DeformableTransformerDecoderLayer, transformer.MSDeformAttn]
+    ours += [DetectionModel, RTDETRDetectionModel, IterableSimpleNamespace]
+    theirs = [nn.Conv2d, nn.BatchNorm2d, nn.SiLU, nn.GELU, nn.ReLU, nn.MaxPool2d, nn.Identity]
+    theirs += [nn.Linear, nn.LayerNorm, nn.Dropout, nn.Embedding, nn.MultiheadAttention]
+    theirs += [linear.NonDynamicallyQuantizableLinear, nn.Upsample]
+    return [*ours, *theirs, container.Sequential, container.ModuleList]
 
 
 def letterboxed(pictures: Sequence[Image], image_size: int) -> list[Image]:
-    """Return the pictures scaled to `image_size` and padded to the stride, as 3 x H x W."""
+    """Return the pictures scaled to `image_size` and padded to the stride, channels first."""
     prepare()
     from ultralytics.data.augment import LetterBox
 
     boxed = LetterBox((image_size, image_size), auto=True, stride=STRIDE)
     return [np.ascontiguousarray(boxed(image=picture).transpose(2, 0, 1)) for picture in pictures]
+
+
+def stretched(pictures: Sequence[Image], image_size: int) -> list[Image]:
+    """Return the pictures stretched to squares, channels first, as RT-DETR is trained on them."""
+    side = (image_size, image_size)
+    made = (cv2.resize(picture, side, interpolation=cv2.INTER_LINEAR) for picture in pictures)
+    return [np.ascontiguousarray(one.transpose(2, 0, 1), dtype=np.uint8) for one in made]
+
+
+def chooses_boxes(network: Any) -> bool:
+    """Whether a network returns its boxes chosen, as RT-DETR does, and not one for each place."""
+    prepare()
+    from ultralytics.nn.tasks import RTDETRDetectionModel
+
+    return isinstance(network, RTDETRDetectionModel)
+
+
+def chosen(output: Any, confidence: float) -> list[Tensor]:
+    """Return the boxes of RT-DETR per picture by falling score, edges as shares of its sides."""
+    from ultralytics.utils import ops
+
+    found = []
+    for rows in output[0]:
+        kept = rows[rows[:, 4] > confidence]
+        found.append(torch.cat([ops.xywh2xyxy(kept[:, :4]).clamp(0, 1), kept[:, 4:]], dim=1))
+    return found
 
 
 def suppressed(output: Any, confidence: float, iou: float) -> list[Tensor]:

@@ -18,6 +18,7 @@ from fusion.pairs import (
     luminance,
     read_image,
     split_luminance,
+    stack,
     write_png,
 )
 
@@ -59,6 +60,8 @@ def _ready(method: FusionMethod, pair: ImagePair, infrared: Image, visible: Imag
         return luminance(infrared)
     if method.source == "visible":
         return luminance(visible) if is_gray(visible) else visible
+    if method.source == "both":
+        return stack(infrared, visible)
     ready = method.ready_image(pair.name)
     if ready is not None and ready.shape[:2] != visible.shape[:2]:
         given, size = (f"{i.shape[1]}x{i.shape[0]}" for i in (ready, visible))
@@ -77,7 +80,7 @@ def write(out: Path, item: Item, image: Image, gray: bool) -> None:
     """
     if item.ready is None and item.ycrcb is not None and not gray:
         image = from_ycrcb(image, item.ycrcb)
-    if gray:
+    if gray and image.shape[2:] != (4,):
         image = luminance(image)
     path = out / f"{item.name}.png"
     try:

@@ -69,7 +69,8 @@ class Planner:
                 f'"val"; use select: last.'
             )
         fused, training = self.fused(method, images_of(experiment, task), seed)
-        chain = task.chain(spec, seed, Images(fused, index, dataset), self._known)
+        channels = 4 if self._known.card(method.name).stacked else 3
+        chain = task.chain(spec, seed, Images(fused, index, dataset, channels), self._known)
         # Failures are told by title, so no two stages may share one.
         own = f" (seed {seed})" if training is not None else ""
         steps = [Step(f"fuse {method.row} on {dataset.spec.name}{own}", (fused,))]
@@ -133,6 +134,8 @@ def make_plan(
     with Preparation(store, report, start) as ready:
         planner = Planner(ready.open, Facts(store.digests))
         for task, method, seed in product(wanted, experiment.methods, experiment.all_seeds):
+            if task.per_image and not method.makes_images:
+                continue  # there is nothing to score
             try:
                 cell, checks = planner.cell(experiment, method, task, seed)
                 for check in checks:

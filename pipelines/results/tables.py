@@ -14,6 +14,8 @@ from pipelines.results.values import Measured, Row, Table, difference
 from pipelines.specs.tasks import TaskSpec
 from pipelines.tasks.task import Task
 
+NO_IMAGE = "{rows}: makes no fused image, so that there is none to score."
+
 
 def experiment_evidence(results: Results) -> tuple[Evidence, ...]:
     """Return the tables of an experiment's tasks from whatever is finished, and what they support.
@@ -47,7 +49,8 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
             if task.per_image
             else share_row(done, results.store, len(columns))
         )
-        wanted = results.wanted(task.name, method.row)
+        there = method.makes_images or not task.per_image
+        wanted = results.wanted(task.name, method.row) if there else 0
         ours = Row(method.row, "ours", scores.values, len(done), wanted)
         rows.append(ours)
         notes = (*notes, *scores.notes)
@@ -56,6 +59,9 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
         if (values := printed.get(method.row)) is not None:
             paper = Row("  paper", "paper", values, 1, 1)
             rows += [paper, difference(ours, paper)]
+    none = ", ".join(m.row for m in experiment.methods if not m.makes_images)
+    if none and task.per_image:
+        notes = (*notes, NO_IMAGE.format(rows=none))
     notes = (*notes, *filter(None, (trained_on(experiment, spec.dataset, part),)))
     seeds = max(row.wanted for row in rows if row.kind == "ours")
     notes = (*notes, *covered(measured.values()))
@@ -64,7 +70,7 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
     if measured and not task.per_image:
         notes = (*notes, CORRECTED, *((ONE_SEED,) if seeds == 1 else ()))
     if seeds > 1:
-        least = min(row.wanted for row in rows if row.kind == "ours")
+        least = min(row.wanted for row in rows if row.kind == "ours" and row.wanted)
         several = f"{least} to {seeds}" if least < seeds else str(seeds)
         notes = (f"Mean and standard deviation over {several} seeds.", *notes)
     whose = f"{spec.dataset.name} {part}".strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,8 @@ from pipelines.specs.tasks import sections
 
 WRITTEN = ("grid", "use")
 """Keys of a method in a file that are gone once it is read."""
+FEW = 4
+"""Among more words than these, the one that was meant is looked for."""
 
 
 def config_path(kind: str, name: str) -> Path:
@@ -126,6 +129,11 @@ def _sentence(error: Any, kind: type[Spec]) -> str:
         return f'the key "{where}" is unknown.{did_you_mean(str(place[-1]), known)}'
     if error["type"] == "missing":
         return f'the key "{where}" is missing; add it.'
+    if error["type"] == "literal_error":
+        known = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        if len(known) > FEW:
+            given = str(error["input"])
+            return f'"{where}" (it is {given!r}): not known.{did_you_mean(given, known)}'
     message = error["msg"].removeprefix("Value error, ").removesuffix(".")
     given = f" (it is {error['input']!r})" if isinstance(error["input"], str | int | float) else ""
     return f'"{where}"{given}: {message}.' if where else f"{message}."

@@ -55,6 +55,14 @@ class MethodSpec(Spec):
         """The row's title, unique within an experiment."""
         return self.label or self.name
 
+    @property
+    def makes_images(self) -> bool:
+        """Whether it makes one image of a pair, to be looked at and scored."""
+        try:
+            return not card(self.name).stacked
+        except InputError:
+            return True  # what is wrong with it is said later
+
 
 def _image_folders(method: str) -> tuple[str, ...]:
     """Return the parameters of a method that name folders; what is wrong with it is said later."""

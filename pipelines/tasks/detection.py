@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
 from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, start_of
-from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task
+from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task, widths
 from pipelines.tasks.work import Sizes, Work, trained_images
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ TRAIN = Kind("train_detector", 2, f"{__name__}:train_detector", ("weights.pt",),
 TEST = Kind("detect", 1, f"{__name__}:detect", ("predictions.json",))
 
 MEANS = ("mAP50", "mAP50-95")
-LOSSES = ("box_loss", "cls_loss", "dfl_loss")
 DEVIATION = (
     "The detector is ultralytics' YOLOv5u: YOLOv5's v6 backbone and neck with an anchor-free head, "
     "its assignment and its losses; the paper's YOLOv5 is anchor-based."
@@ -62,7 +62,8 @@ def chain(spec: DetectionSpec, seed: int, images: Images, known: Facts) -> Chain
     if start:
         facts["initial_checkpoint"] = start.digest
         network = {"model": spec.model, "classes": len(images.dataset.spec.classes)}
-        check = stage_of(CHECK, {**network, "checkpoint": start.digest}, local=start.local)
+        known_by = {"checkpoint": start.digest, **widths(images)}
+        check = stage_of(CHECK, {**network, **known_by}, local=start.local)
     given = {**not_hashed(spec), **(start.local if start else {})}
     training = stage_of(TRAIN, facts, images.stages, {**local, **given})
     testing = {"detector": training, **images.stages}
@@ -77,26 +78,30 @@ def check_detector(job: Job) -> Metrics:
     from detection.yolo.checkpoints import matching_layers
 
     path = Path(job.local["initial_checkpoint"])
-    return {"layers": matching_layers(job.spec["model"], job.spec["classes"], path)}
+    channels = job.spec.get("channels", 3)
+    return {"layers": matching_layers(job.spec["model"], job.spec["classes"], channels, path)}
 
 
 def train_detector(job: Job) -> Metrics:
-    """Train YOLOv5 from the same seed and budget on one method's images."""
+    """Train a detector from the same seed and budget on one method's images."""
     from detection.export import export
     from detection.settings import DetectorSettings
     from detection.yolo.training import train
+    from fusion.pairs import channels_of
     from pipelines.datasets.labels import boxes_of
 
     dataset = job.dataset()
     names = [name for names in dataset.splits.values() for name in names]
     # What ultralytics remembers beside the labels may be half written after a crash.
     shutil.rmtree(job.out / "data", ignore_errors=True)
+    images = job.images(names)
     data = export(
-        job.images(names),
+        images,
         boxes_of({name: entry for name, entry in job.index().items() if name in set(names)}),
         dataset.splits,
         dataset.spec.classes,
         job.out / "data",
+        channels_of(images[names[0]]),
     )
     settings = DetectorSettings(
         **job.spec["settings"],
@@ -158,14 +163,16 @@ def detect(job: Job) -> Metrics:
 
 def _picture_detections(job: Job, truth: Mapping[str, Any], found: list[Any], classes: Any) -> None:
     from detection.pictures import draw_detections
-    from fusion.pairs import read_rgb, write_png
+    from fusion.pairs import channels_of, read_shown, write_png
 
     folder = job.out / "samples"
     folder.mkdir(exist_ok=True)
     for name, path in job.images(pictured(list(truth))).items():
         mine = [detection for detection in found if detection["image"] == name]
-        drawn = draw_detections(read_rgb(path), truth[name].boxes, mine, classes)
-        write_png(folder / f"{name}.png", drawn)
+        # Of four channels RGB is drawn upon, and infrared beside it.
+        halves = np.split(read_shown(path), channels_of(path) - 2, axis=1)
+        drawn = [draw_detections(half.copy(), truth[name].boxes, mine, classes) for half in halves]
+        write_png(folder / f"{name}.png", np.hstack(drawn))
 
 
 def columns(spec: DetectionSpec) -> tuple[str, ...]:
@@ -274,6 +281,8 @@ def testing_work(stage: Stage, sizes: Sizes) -> Work:
     known = stage.inputs["detector"].spec["settings"]
     scale = stage.spec["image_size"] / max(sizes.height, sizes.width)
     height, width = (-(-side * scale // STRIDE) * STRIDE for side in (sizes.height, sizes.width))
+    if "rtdetr" in known["model"]:
+        height = width = stage.spec["image_size"]
     return Work(
         f"{__name__}:network",
         {"model": known["model"]},
@@ -299,7 +308,7 @@ def network(
     def total(outputs: Any) -> Tensor:
         if isinstance(outputs, torch.Tensor):
             return outputs.float().sum()
-        parts = outputs.values() if isinstance(outputs, Mapping) else outputs
+        parts = outputs.values() if isinstance(outputs, Mapping) else outputs or ()
         sums: Tensor = sum(map(total, parts), torch.zeros((), device=device))
         return sums
 
@@ -310,16 +319,22 @@ def network(
 
 
 def _loss(row: Mapping[str, float], side: str) -> float:
-    return sum(row.get(f"{side}/{part}", math.nan) for part in LOSSES)
+    parts = [value for name, value in row.items() if re.fullmatch(rf"{side}/\w+_loss", name)]
+    return sum(parts) if parts else math.nan
 
 
 def deviations(spec: DetectionSpec) -> tuple[str, ...]:
     """Return how the detector and its test differ from the paper's, in sentences."""
     told = [DEVIATION] if spec.model.startswith("yolov5") else [f"The detector is {spec.model}."]
+    chosen = (
+        "no suppression (300 boxes an image, which is stretched to a square)"
+        if spec.is_transformer
+        else f"non-maximum suppression at IoU {NMS_IOU:g}"
+    )
     told.append(
         f"Not stated by the paper, ours: AP is COCO's (101 recall points, at most 100 boxes an "
         f"image, computed by {spec.engine}); boxes are predicted at {spec.image_size} px, with "
-        f"scores from {CONFIDENCE:g} and non-maximum suppression at IoU {NMS_IOU:g}. YOLOv5's own "
+        f"scores from {CONFIDENCE:g} and {chosen}. YOLOv5's own "
         f"evaluation interpolates otherwise and suppresses at 0.6."
     )
     told.append("No training stops early; YOLOv5's own does after 100 epochs without gain.")
@@ -348,7 +363,7 @@ TASK = Task(
     resample=resample,
     histories={
         TRAIN.name: History(
-            "Detector: sum of the box, class and distribution losses on the training images",
+            "Detector: sum of its losses for boxes and classes on the training images",
             "run/results.csv",
             lambda row: _loss(row, "train"),
             lambda row: _loss(row, "val"),

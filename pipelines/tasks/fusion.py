@@ -192,7 +192,7 @@ def fuse(job: Job) -> Metrics:
     from fusion.generation.folder import FuseSummary, fuse_folder
     from fusion.generation.remaining import remaining_pairs
     from fusion.looking.contact_sheet import contact_sheet
-    from fusion.pairs import read_rgb
+    from fusion.pairs import read_rgb, read_shown
 
     dataset = job.dataset()
     method = load_method(
@@ -217,8 +217,8 @@ def fuse(job: Job) -> Metrics:
     rows = []
     for name in pictured(list(dataset.splits.get("test", dataset.pairs))):
         pair = pairs[name]
-        paths = (pair.infrared, pair.visible, images / f"{name}.png")
-        rows.append((name, [read_rgb(path) for path in paths]))
+        sources = [read_rgb(path) for path in (pair.infrared, pair.visible)]
+        rows.append((name, [*sources, read_shown(images / f"{name}.png")]))
     contact_sheet(rows, ["infrared", "visible", job.spec["method"]], job.out / "samples.png")
     seconds = round(summary.network_seconds, 3)
     return {"images": len(pairs), "kept": kept, "network_seconds": seconds}

@@ -17,7 +17,7 @@ from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
 from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, start_of
-from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task
+from pipelines.tasks.task import Chain, Floats, History, Images, Score, Task, widths
 from pipelines.tasks.work import Sizes, Work, trained_images
 from segmentation.settings import SegmenterSettings
 
@@ -45,7 +45,7 @@ def chain(spec: SegmentationSpec, seed: int, images: Images, known: Facts) -> Ch
     facts: dict[str, Any] = {"settings": hashed(spec), "seed": derive_seed("segmentation", seed)}
     start = start_of(spec.encoder_checkpoint, "segmentation.encoder_checkpoint", known)
     network: dict[str, Any] = {"architecture": spec.architecture, "encoder": spec.encoder}
-    network["classes"] = len(images.dataset.spec.classes)
+    network |= {"classes": len(images.dataset.spec.classes), **widths(images)}
     if start:
         facts["encoder_checkpoint"] = network["checkpoint"] = start.digest
     given, local = start.local if start else {}, local_of(images.dataset)
@@ -59,12 +59,13 @@ def check_segmenter(job: Job) -> Metrics:
     from segmentation.model import build_model
 
     names = (job.spec["architecture"], job.spec["encoder"], job.spec["classes"])
-    _, load = build_model(*names, job.path("encoder_checkpoint"))
+    start, channels = job.path("encoder_checkpoint"), job.spec.get("channels", 3)
+    _, load = build_model(*names, start, channels)
     return {"encoder_loaded": load.loaded, "encoder_total": load.total}
 
 
 def train_segmenter(job: Job) -> Metrics:
-    """Train DeepLabV3 from the same seed and budget on one method's images."""
+    """Train a segmenter from the same seed and budget on one method's images."""
     from segmentation.run import Epoch
     from segmentation.settings import SegmenterSettings
     from segmentation.training import train
@@ -133,7 +134,7 @@ def segment(job: Job) -> Metrics:
 
 def _picture_masks(job: Job, truth: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
     from fusion.looking.contact_sheet import contact_sheet
-    from fusion.pairs import read_rgb
+    from fusion.pairs import read_rgb, read_shown
     from fusion.palette import MASKS
     from segmentation.datasets import read_mask
     from segmentation.pictures import overlay
@@ -142,7 +143,7 @@ def _picture_masks(job: Job, truth: Mapping[str, Path], masks: Mapping[str, Path
     for name, path in job.images(pictured(list(truth))).items():
         image = read_rgb(path)
         ids = [read_mask(files[name], len(MASKS)) for files in (truth, masks)]
-        rows.append((name, [image, *(overlay(image, i, MASKS) for i in ids)]))
+        rows.append((name, [read_shown(path), *(overlay(image, i, MASKS) for i in ids)]))
     contact_sheet(rows, ["image", "ground truth", "prediction"], job.out / "samples.png")
 
 

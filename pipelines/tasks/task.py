@@ -33,16 +33,25 @@ Score = float | None
 
 @dataclass(frozen=True)
 class Images:
-    """What a task begins with: the stage that fuses a dataset, and the one that indexed it."""
+    """What a task begins with: the stage that fuses a dataset, and the one that indexed it.
+
+    `channels` are those of the fused images: 4 where infrared stands beside RGB.
+    """
 
     fused: Stage
     index: Stage
     dataset: Dataset
+    channels: int = 3
 
     @property
     def stages(self) -> dict[str, Stage]:
         """Both, by the names under which bodies find them."""
         return {"fused": self.fused, "index": self.index}
+
+
+def widths(images: Images) -> dict[str, int]:
+    """Return what a check must know of images that are no colour images."""
+    return {} if images.channels == 3 else {"channels": images.channels}
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ Mark = Callable[[str, int | None], str]
 
 
 def cell(table: Table, row: Row, column: int, mark: Mark) -> str:
-    """Return one cell: "..." while nothing is finished, a dash for an absent class."""
-    if row.finished == 0:
+    """Return one cell: "..." while nothing is finished, a dash for what will not be."""
+    if row.finished == 0 and row.wanted > 0:
         return UNFINISHED
     value = row.values[column]
     if value is None:

@@ -80,7 +80,7 @@ def _fused_by_dataset(results: Results) -> dict[str, dict[str, FinishedStage]]:
     found: dict[str, dict[str, FinishedStage]] = {}
     for one in results.cells:
         method, fused = one.cell.method, one.fused
-        if fused is not None and method.name not in BASELINES:
+        if fused is not None and method.makes_images and method.name not in BASELINES:
             found.setdefault(fused.stage.spec["pairs"], {}).setdefault(method.row, fused)
     return found
 

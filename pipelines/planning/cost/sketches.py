@@ -29,6 +29,8 @@ def blocked_stages(plan: Plan, store: Store) -> dict[str, Stage]:
     found: dict[str, Stage] = {}
     methods, seeds = plan.experiment.methods, plan.experiment.all_seeds
     for task, method, seed in product(plan.tasks, methods, seeds):
+        if task.per_image and not method.makes_images:
+            continue
         # What weights hold is no matter here, and they may be what is missing.
         bare = method.model_copy(update={"checkpoint": None})
         try:

@@ -30,6 +30,7 @@ from pipelines.views.report.origins import records
 
 T = TypeVar("T")
 Shown = TypeVar("Shown")
+UPON_VISIBLE = "{rows}: no fused image; drawn upon the visible one, the infrared one is beside it."
 Read = Callable[[FinishedCell], Kept | None]
 
 
@@ -92,9 +93,13 @@ def _task(evidence: Evidence, results: Results, read: Read) -> TaskReport:
     report = TaskReport(evidence, len(names), scenes, lost=lost, speeds=_speeds(cells))
     fused = _fused(cells, results)
     if detected := _by_method(cells, Detected, detections.shown):
-        return _detection(report, detected, data, fused)
-    if segmented := _by_method(cells, Segmented, masks.Masks):
-        return _segmentation(report, segmented, data, fused)
+        report = _detection(report, detected, data, fused)
+    elif segmented := _by_method(cells, Segmented, masks.Masks):
+        report = _segmentation(report, segmented, data, fused)
+    rows = dict.fromkeys(c.cell.method.row for c in cells if not c.cell.method.makes_images)
+    if rows and report.strips:
+        note = UPON_VISIBLE.format(rows=", ".join(rows))
+        report = replace(report, strip_notes=(*report.strip_notes, note))
     return report
 
 

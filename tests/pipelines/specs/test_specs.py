@@ -252,3 +252,19 @@ def test_every_shipped_experiment_is_valid(
 ) -> None:
     monkeypatch.setenv("FUSE_THEN_DATA", str(tmp_path))
     assert load_experiment(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("detection.model", "yolov8q", 'not known. Did you mean "yolov8'),
+        ("detection.model", "rtdetr", 'not known. Did you mean "rtdetr-'),
+        ("segmentation.architecture", "UNet", 'not known. Did you mean "Unet"? Available: Deep'),
+    ],
+)
+def test_an_unknown_network_is_answered_with_the_one_that_was_meant(
+    key: str, value: str, told: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        load_experiment("smoke", {key: value})
+    assert f"\"{key}\" (it is '{value}'): {told}" in str(error.value)
