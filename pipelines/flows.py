@@ -1,4 +1,4 @@
-"""The product in five flows: train a fusion method, fuse a dataset, then detect, segment, score.
+"""The product in six flows: train a fusion method, fuse a dataset, then detect, segment, score.
 
     train network --> fuse every pair --> train YOLOv5 ----> test --> AP per class --+--> tables,
                                      +--> train DeepLabV3 -> test --> IoU per class -+    report,
@@ -106,6 +106,21 @@ def fuse_then_score(
     )
 
 
+@flow(name="reconstruct-then-fuse", flow_run_name=_run_name)
+def reconstruct_then_fuse(
+    experiment: Experiment = "reconstruct-real",
+    overrides: Overrides | None = None,
+    store: str | None = None,
+    devices: str | None = None,
+    jobs: int | None = None,
+    skip_blocked: bool = False,
+) -> Comparison:
+    """Undersample and reconstruct the MRI, fuse it, and tabulate what that costs each method."""
+    return run_experiment(
+        Work(store, devices, jobs, skip_blocked), experiment, overrides, (task_of("scoring"),)
+    )
+
+
 @flow(name="compare", flow_run_name=_run_name)
 def compare(
     experiment: Experiment = "demo",
@@ -162,6 +177,7 @@ def run_experiment(
         for cells in rounds(plan, work.store):
             follow = partial(tracker.follow, cells)
             failures += work.run(plan, [cell.steps for cell in cells], follow)
+        failures += work.run(plan, plan.upstream)
         results = results_so_far(plan, work.store)
         if sweeps := results.plan.runnable_sweeps(work.store):
             failures += work.run(plan, [[step] for step in sweeps])

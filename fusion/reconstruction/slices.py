@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,31 +22,27 @@ Scans = tuple[Tensor, ...]
 class SliceMemory:
     """Slices, decoded once, and their scans at one of several `samplings`, drawn by lot.
 
-    Raises InputError naming the file that cannot be read, or is smaller than the crop, and for a
-    mask that is larger than the crop.
+    Raises InputError naming the file that cannot be read, or is smaller than the crop.
     """
 
     def __init__(self, paths: Sequence[Path], crop: int, samplings: Sequence[Sampling]) -> None:
         self.crop, self.samplings = crop, tuple(samplings)
         self.names = [path.stem for path in paths]
-        self.images = [_read(path, crop) for path in paths]
-        for sampling in samplings:
-            sampling.draw(crop, crop, np.random.default_rng(0))
+        self.images = [read_gray(path) for path in paths]
+        for path, image in zip(paths, self.images, strict=True):
+            _check_crop(str(path), image.shape, crop)
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of every slice."""
+        return [(image.shape[0], image.shape[1]) for image in self.images]
+
     def steps(self, batch_size: int, crops_per_image: int) -> int:
         """Return the full batches of an epoch; what does not fill one is dropped."""
         return len(self) * crops_per_image // batch_size
-
-    def check_epoch(self, batch_size: int, crops_per_image: int) -> None:
-        """Raise InputError when an epoch has not one full batch."""
-        if self.steps(batch_size, crops_per_image) < 1:
-            raise InputError(
-                f"{len(self)} training slices x {crops_per_image} crops_per_image are fewer than "
-                f"one batch of {batch_size}; raise crops_per_image or lower batch_size."
-            )
 
     def epoch(
         self, seed: int, epoch: int, batch_size: int, crops_per_image: int
@@ -86,12 +82,41 @@ class SliceMemory:
         return part[:, ::-1] if lots.integers(2) else part
 
 
-def _read(path: Path, crop: int) -> Image:
-    image = read_gray(path)
-    height, width = image.shape
-    if min(height, width) < crop:
+Sizes = Mapping[str, tuple[int, int]]
+"""Height and width of slices by their names."""
+
+
+def check_masks(sizes: Sizes, samplings: Sequence[Sampling]) -> None:
+    """Raise InputError naming a slice that is too small for a mask."""
+    for (height, width), name in {size: name for name, size in sizes.items()}.items():
+        try:
+            for sampling in samplings:
+                sampling.draw(height, width, np.random.default_rng(0))
+        except InputError as error:
+            raise InputError(f"{name} is {width}x{height}. {error}") from error
+
+
+def check_crops(
+    sizes: Sizes,
+    samplings: Sequence[Sampling],
+    crop: int,
+    batch_size: int,
+    crops_per_image: int,
+) -> None:
+    """Raise InputError where slices cannot be trained on: their sizes, their number, or masks."""
+    for name, size in sizes.items():
+        _check_crop(name, size, crop)
+    check_masks({"The training crop": (crop, crop)}, samplings)
+    if len(sizes) * crops_per_image < batch_size:
         raise InputError(
-            f"{path} is {width}x{height}, smaller than the training crop of {crop}; lower crop or "
-            f"leave the slice out."
+            f"{len(sizes)} training slices x {crops_per_image} crops_per_image are fewer than one "
+            f"batch of {batch_size}; raise crops_per_image or lower batch_size."
         )
-    return image
+
+
+def _check_crop(name: str, size: tuple[int, ...], crop: int) -> None:
+    if min(size) < crop:
+        raise InputError(
+            f"{name} is {size[1]}x{size[0]}, smaller than the training crop of {crop}; lower "
+            f"crop or leave the slice out."
+        )

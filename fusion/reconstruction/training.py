@@ -17,7 +17,7 @@ from fusion.reconstruction.cmd.network import PRESETS, CmdNet, build
 from fusion.reconstruction.masks import Sampling
 from fusion.reconstruction.settings import ReconstructionTraining
 from fusion.reconstruction.simulation import normalised
-from fusion.reconstruction.slices import SliceMemory
+from fusion.reconstruction.slices import SliceMemory, check_crops
 from fusion.torch_tools import (
     check_precision,
     float32_products,
@@ -53,7 +53,9 @@ def train_cmd(
     where = resolve_device(device)
     check_precision(settings.precision, device)
     data, val = (SliceMemory(p, settings.crop, samplings) for p in (train_slices, val_slices))
-    data.check_epoch(settings.batch_size, settings.crops_per_image)
+    sizes = dict(zip(data.names, data.sizes, strict=True))
+    crops = settings.model_dump(include={"crop", "batch_size", "crops_per_image"})
+    check_crops(sizes, samplings, **crops)
     identity = _identity(settings, samplings, seed, data, val)
     batch = f"batch_size: {settings.batch_size} with crop: {settings.crop}; lower one of them"
     with (

@@ -34,6 +34,12 @@ COMMANDS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "fuse-then score --infrared A --visible B --fused C --metrics SD SSIM",
         ),
         (
+            "reconstruct",
+            "run:reconstruct",
+            "Reconstruct the MRI of shorter scans, fuse it, and score what that costs.",
+            "fuse-then reconstruct reconstruct-real --jobs 1",
+        ),
+        (
             "train-fusion",
             "run:train_fusion",
             "Train the fusion networks of an experiment, and print where their weights are.",

@@ -72,6 +72,17 @@ def score(
     return _run("fuse_then_score", "scoring", experiment, options, flows)
 
 
+def reconstruct(
+    experiment: Experiment, /, *, options: WorkOptions = AS_WRITTEN, flows: Flows = prefect_flows
+) -> int:
+    """Reconstruct the MRI of shorter scans, fuse it, and score what that costs."""
+    from pipelines.specs.loading import load_experiment
+
+    if load_experiment(experiment, options.overrides).reconstruction is None:
+        raise InputError(f'The experiment "{experiment}" has no reconstruction; give it one.')
+    return _run("reconstruct_then_fuse", "scoring", experiment, options, flows)
+
+
 def train_fusion(
     experiment: Experiment, /, *, options: WorkOptions = AS_WRITTEN, flows: Flows = prefect_flows
 ) -> int:

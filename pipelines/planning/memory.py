@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from fusion.errors import InputError
 from fusion.files import write_atomically
-from fusion.perturb import Perturbation
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
 from pipelines.specs.experiment import ExperimentSpec, experiment_model
+from pipelines.specs.perturbation import disturbance
 from pipelines.store.digests import digest
 from pipelines.store.stage import Kind, Stage
 from pipelines.store.store import Store
@@ -31,8 +31,8 @@ FOLDER = "experiments"
 
 def spec_digest(spec: ExperimentSpec) -> str:
     """Return sixteen hex digits that identify a resolved experiment, whatever its data hold."""
-    # Experiments of before there was such a key keep their identity.
-    absent = {"perturb"} if spec.perturb is None else None
+    # Experiments of before there were such keys keep their identity.
+    absent = {key for key in ("perturb", "reconstruction") if getattr(spec, key) is None}
     return digest(_known_before(spec.model_dump(mode="json", exclude=absent)))[:16]
 
 
@@ -148,7 +148,7 @@ def _plan(path: Path) -> Plan:
         cells = []
         for told in content["cells"]:
             steps = tuple(Step(title, tuple(map(stage, own))) for title, own in told["steps"])
-            disturbed = Perturbation(*told["perturbation"]) if "perturbation" in told else None
+            disturbed = disturbance(*told["perturbation"]) if "perturbation" in told else None
             cells.append(
                 Cell(methods[told["method"]], task_of(told["task"]), told["seed"], steps, disturbed)
             )

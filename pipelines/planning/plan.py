@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fusion.perturb import Perturbation
 from pipelines.execution.runner import Step
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.method import MethodSpec
+from pipelines.specs.perturbation import Disturbance
 from pipelines.store.digests import digest
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
@@ -24,7 +24,7 @@ class Cell:
     task: Task
     seed: int
     steps: tuple[Step, ...]
-    perturbation: Perturbation | None = None
+    perturbation: Disturbance | None = None
 
     @property
     def title(self) -> str:
@@ -67,10 +67,18 @@ class Plan:
         return self.wanted or tuple(dict.fromkeys(cell.task for cell in self.cells))
 
     @property
+    def upstream(self) -> tuple[tuple[Step, ...], ...]:
+        """What comes before the perturbed cells' last steps: their images, where a step makes them.
+
+        Like the clean cells' networks, it is needed by the `sweeps`.
+        """
+        return tuple(cell.steps[:-1] for cell in self.perturbed if cell.steps[1:])
+
+    @property
     def sweeps(self) -> tuple[Step, ...]:
-        """The perturbed cells' steps, put together: a curve's strengths share one subprocess."""
+        """The perturbed cells' last steps, put together: strengths share one subprocess."""
         stages: dict[str, list[Stage]] = {}
-        for step in (step for cell in self.perturbed for step in cell.steps):
+        for step in (cell.steps[-1] for cell in self.perturbed):
             stages.setdefault(step.title, []).extend(step.stages)
         return tuple(Step(title, tuple(made)) for title, made in stages.items())
 

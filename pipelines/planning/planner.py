@@ -14,10 +14,11 @@ from pipelines.execution.runner import Start, Step
 from pipelines.execution.worker import Worker
 from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.preparation import Preparation
+from pipelines.planning.undersampled import undersampled_checks, undersampled_steps
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.method import MethodSpec
-from pipelines.specs.perturbation import WORDS
+from pipelines.specs.perturbation import WORDS, Disturbance
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
 from pipelines.tasks.facts import Facts
@@ -81,22 +82,34 @@ class Planner:
         checks = (builds,) if chain.check is None else (builds, chain.check)
         return Cell(method, task, seed, tuple(steps)), checks
 
-    def perturbations(self, experiment: ExperimentSpec, cell: Cell) -> tuple[Perturbation, ...]:
+    def perturbations(self, experiment: ExperimentSpec, cell: Cell) -> tuple[Disturbance, ...]:
         """Return what the test pairs of a clean cell are to be disturbed by.
 
         Images that were made elsewhere, of clean pairs, show nothing of a disturbance.
         """
-        if experiment.perturb is None or cell.task.per_image:
+        if self._known.card(cell.method.name).premade:
             return ()
-        premade = self._known.card(cell.method.name).premade
-        return () if premade else experiment.perturb.perturbations
+        if cell.task.per_image:
+            return experiment.reconstruction.undersamplings if experiment.reconstruction else ()
+        return experiment.perturb.perturbations if experiment.perturb else ()
 
-    def perturbed(self, clean: Cell, perturbation: Perturbation) -> Cell:
+    def perturbed(self, experiment: ExperimentSpec, clean: Cell, how: Disturbance) -> Cell:
         """Return the cell that shows disturbed test pairs to the networks of `clean`."""
-        title = f"{clean.task.verb} {clean.method.row} under {WORDS[perturbation.kind]}"
-        stages = perturbed_stages(clean.result, perturbation, self._known)
-        step = Step(f"{title} (seed {clean.seed})", stages)
-        return replace(clean, steps=(step,), perturbation=perturbation)
+        spec, steps = experiment.reconstruction, tuple[Step, ...]()
+        if isinstance(how, Perturbation):
+            title = f"{clean.task.verb} {clean.method.row} under {WORDS[how.kind]}"
+            stages = perturbed_stages(clean.result, how, self._known)
+            steps = (Step(f"{title} (seed {clean.seed})", stages),)
+        elif spec is not None:
+            steps = undersampled_steps(clean, how, spec, self._open, self._known)
+        return replace(clean, steps=steps, perturbation=how)
+
+    def checks_of_slices(self, experiment: ExperimentSpec, clean: Cell) -> tuple[Stage, ...]:
+        """Return the checks to pass before the slices of a clean cell are undersampled."""
+        spec = experiment.reconstruction
+        if spec is None or not clean.task.per_image:
+            return ()
+        return undersampled_checks(clean, spec, self._open)
 
 
 def images_of(experiment: ExperimentSpec, task: Task) -> DatasetSpec:
@@ -138,10 +151,10 @@ def make_plan(
                 continue  # there is nothing to score
             try:
                 cell, checks = planner.cell(experiment, method, task, seed)
-                for check in checks:
+                for check in (*checks, *planner.checks_of_slices(experiment, cell)):
                     ready.check(check)
                 found = planner.perturbations(experiment, cell)
-                perturbed += [planner.perturbed(cell, one) for one in found]
+                perturbed += [planner.perturbed(experiment, cell, one) for one in found]
                 cells.append(cell)
             except InputError as error:
                 blocked.append((f"{method.row} / {task.name} / seed {seed}", str(error)))

@@ -18,7 +18,7 @@ from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.stage import Manifest, Stage
 from pipelines.store.store import Reading, Store
-from pipelines.tasks.fusion import HISTORIES
+from pipelines.tasks import fusion, reconstruction
 from pipelines.tasks.task import History, Kept, Score, tasks
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
@@ -36,7 +36,9 @@ class FinishedStage:
     @property
     def history(self) -> History | None:
         """How its training's progress is read, where it is a training."""
-        known = {**HISTORIES, **{k: h for task in tasks() for k, h in task.histories.items()}}
+        known = {**fusion.HISTORIES, **reconstruction.HISTORIES}
+        for task in tasks():
+            known |= task.histories
         return known.get(self.stage.kind.name)
 
     @cached_property

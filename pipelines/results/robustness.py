@@ -83,7 +83,7 @@ def curves(results: Results) -> tuple[Curve, ...]:
         clean.setdefault((cell.task.name, cell.method.row), []).append(cell)
     swept: dict[tuple[str, Kind, str], dict[float | str, list[Cell]]] = {}
     for cell in results.plan.perturbed:
-        if cell.perturbation is not None:
+        if isinstance(cell.perturbation, Perturbation):
             key = (cell.task.name, cell.perturbation.kind, cell.method.row)
             swept.setdefault(key, {}).setdefault(cell.perturbation.strength, []).append(cell)
     found = []

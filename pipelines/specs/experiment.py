@@ -15,6 +15,7 @@ from pipelines.specs.base import Spec
 from pipelines.specs.grid import expand_grid
 from pipelines.specs.method import MethodSpec
 from pipelines.specs.perturbation import PerturbSpec
+from pipelines.specs.reconstruction import ReconstructionSpec
 from pipelines.specs.seeds import SeedRace, Seeds
 from pipelines.specs.tasks import TaskSpec, sections
 
@@ -30,6 +31,7 @@ class ExperimentSpec(Spec):
     methods: tuple[MethodSpec, ...] = Field(min_length=1)
     seeds: Seeds = (0,)
     perturb: PerturbSpec | None = None
+    reconstruction: ReconstructionSpec | None = None
     paper: dict[str, str | None] = Field(default_factory=dict)
     deviations: tuple[str, ...] = ()
     timeout_hours: float = Field(default=96.0, gt=0)
@@ -100,6 +102,8 @@ class ExperimentSpec(Spec):
         if self.perturb is not None and not self.sections.keys() & set(labelled):
             words = " or ".join(labelled)
             raise ValueError(f"perturb needs {words}; scores of images have none")
+        if self.reconstruction is not None and "scoring" not in self.sections:
+            raise ValueError("reconstruction needs scoring: fused images are compared with sources")
         for name, section in self.sections.items():
             dataset = section.dataset
             if section.labels_for not in (None, dataset.task):

@@ -161,7 +161,7 @@ def _resolved(data: dict[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(methods, list):
         raise InputError(f'{path}: "methods" must be a list, a method an item; write "- NAME".')
     data["methods"] = [_method(entry) for entry in methods]
-    for part in [*(data.get(task) for task in sections()), *_trainings(data["methods"])]:
+    for part in [*(data.get(task) for task in sections()), *_trainings(data)]:
         if isinstance(part, dict) and isinstance(part.get("dataset"), str):
             part["dataset"] = read_yaml(config_path("datasets", part["dataset"]))
     return data
@@ -183,8 +183,9 @@ def _method(entry: Any) -> dict[str, Any]:
     return copy.deepcopy(entry)  # YAML anchors share what --set may change in one row
 
 
-def _trainings(methods: list[dict[str, Any]]) -> list[Any]:
-    return [method.get("train") for method in methods]
+def _trainings(data: dict[str, Any]) -> list[Any]:
+    trained = [*data["methods"], data.get("reconstruction")]
+    return [part.get("train") for part in trained if isinstance(part, dict)]
 
 
 def _assign(data: dict[str, Any], dotted: str, value: Any) -> None:

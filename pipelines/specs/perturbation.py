@@ -5,12 +5,13 @@ The words stand apart from `fusion.perturb`, whose code counts for the images' i
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from fusion.errors import InputError
 from fusion.perturb import KINDS, Kind, Modality, Perturbation
+from fusion.reconstruction.undersampling import Undersampling, undersampling_of
 from pipelines.specs.base import Spec
 
 UNITS: dict[Kind, str] = {
@@ -39,6 +40,17 @@ MEANING: dict[Kind, str] = {
     "lost": "the image is replaced by black",
 }
 """What a strength does, in the words that stand under a table."""
+
+Disturbance = Perturbation | Undersampling
+"""What may be done to a pair before it is fused."""
+
+
+def disturbance(kind: str, strength: Any) -> Disturbance:
+    """Return what `kind` and `strength` of a disturbance say; InputError where they do not fit."""
+    if kind == Undersampling.kind:
+        return undersampling_of(strength)
+    return Perturbation(kind, strength)  # type: ignore[arg-type]  # which checks it itself
+
 
 Strength = Annotated[float, Field(strict=True, allow_inf_nan=True)]
 """Strict: true is no number. What is not finite is refused by `Perturbation`, which says more."""

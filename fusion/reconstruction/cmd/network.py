@@ -95,11 +95,11 @@ def build(preset: str) -> CmdNet:
     return CmdNet(**PRESETS[preset])
 
 
-def check_size(height: int, width: int) -> None:
+def check_size(height: int, width: int, name: str = "this one") -> None:
     """Raise InputError for an image that is too small to be reconstructed."""
     if min(height, width) < SMALLEST:
         raise InputError(
-            f"cmd reconstructs images of at least {SMALLEST}x{SMALLEST} pixels, and this one is "
+            f"cmd reconstructs images of at least {SMALLEST}x{SMALLEST} pixels, and {name} is "
             f"{width}x{height}; leave it out, or use zero-filled alone."
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 from fusion.errors import InputError
 from pipelines.store.stage import Kind, Manifest, Stage
 from pipelines.store.store import MANIFEST, Store
-from pipelines.tasks.fusion import WORKS
+from pipelines.tasks import fusion, reconstruction
 from pipelines.tasks.task import tasks
 from pipelines.tasks.work import Measure, Sizes, Work, sizes_of
 
@@ -41,7 +41,7 @@ class Works:
     """Measures the work of stages; every dataset is looked at once."""
 
     def __init__(self) -> None:
-        self._measures: dict[str, Measure] = dict(WORKS)
+        self._measures: dict[str, Measure] = {**fusion.WORKS, **reconstruction.WORKS}
         for task in tasks():
             self._measures |= task.works
         self._sizes: dict[str, Sizes] = {}
