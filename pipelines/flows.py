@@ -177,7 +177,8 @@ def run_experiment(
         for cells in rounds(plan, work.store):
             follow = partial(tracker.follow, cells)
             failures += work.run(plan, [cell.steps for cell in cells], follow)
-        failures += work.run(plan, plan.upstream)
+        if plan.upstream:
+            failures += work.run(plan, plan.upstream)
         results = results_so_far(plan, work.store)
         if sweeps := results.plan.runnable_sweeps(work.store):
             failures += work.run(plan, [[step] for step in sweeps])
