@@ -18,7 +18,7 @@ from pipelines.results.statistics.bootstrap import (
     resampled_means,
     sizes,
 )
-from pipelines.results.statistics.ranks import percentile_interval
+from pipelines.results.statistics.intervals import percentile_interval
 from pipelines.results.values import Measured, Row, RowScores, Table, Value
 from pipelines.tasks.scoring import MEAN_RANK, read_scores
 
@@ -67,10 +67,11 @@ def _measured(stack: Values, known: NDArray[np.bool_], scenes: Scenes) -> Measur
 
 def _values(measured: Measured, known: NDArray[np.bool_]) -> tuple[Value | None, ...]:
     found: list[Value | None] = []
+    units = measured.units
     for means, resampled, images in zip(
         measured.points.T, measured.resampled.T, known.sum(axis=0), strict=True
     ):
-        ci95 = percentile_interval(resampled) if images > 1 else None
+        ci95 = percentile_interval(resampled, units) if units.several and images > 1 else None
         sd = float(np.std(means, ddof=1)) if len(means) > 1 else None
         found.append(Value(fmean(means), sd, len(means), ci95) if images else None)
     return tuple(found)

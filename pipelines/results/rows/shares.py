@@ -10,7 +10,8 @@ import numpy as np
 from pipelines.results.finished import FinishedCell
 from pipelines.results.rows.resampled import resampled
 from pipelines.results.statistics.bootstrap import RESAMPLES
-from pipelines.results.statistics.ranks import LEVEL, Floats, percentile_interval
+from pipelines.results.statistics.intervals import LEVEL, percentile_interval
+from pipelines.results.statistics.samples import Floats, Units
 from pipelines.results.values import Measured, RowScores, Value
 from pipelines.store.store import Store
 
@@ -26,7 +27,7 @@ def covered(measured: Iterable[Measured]) -> tuple[str, ...]:
     found = list(dict.fromkeys(one.tested for one in measured))
     return tuple(
         f"{LEVEL:g} %: interval over test scenes ({one}), bootstrap of {RESAMPLES} resamples of "
-        f"whole scenes, the same for every method."
+        f"whole scenes, the same for every method, widened for few scenes as Student's t is."
         for one in found
     )
 
@@ -62,19 +63,20 @@ def share_row(cells: Sequence[FinishedCell], store: Store, columns: int) -> RowS
 def _values(
     found: Sequence[Sequence[float | None]], measured: Measured | None
 ) -> tuple[Value | None, ...]:
-    return tuple(
-        _value(
-            column, measured.resampled[:, place] if measured and measured.units.several else None
-        )
-        for place, column in enumerate(zip(*found, strict=True))
-    )
+    columns = enumerate(zip(*found, strict=True))
+    if measured is None or not measured.units.several:
+        return tuple(_value(column) for _, column in columns)
+    units = measured.units
+    return tuple(_value(column, measured.resampled[:, place], units) for place, column in columns)
 
 
-def _value(column: Sequence[float | None], resampled: Floats | None) -> Value | None:
+def _value(
+    column: Sequence[float | None], resampled: Floats | None = None, units: Units | None = None
+) -> Value | None:
     known = [100 * score for score in column if score is not None]
     if not known:
         return None
     mean, sd = fmean(known), stdev(known) if len(known) > 1 else None
     # AP is biased: the bootstrap's AP lies above that of the images, and theirs above the truth.
-    ci95 = None if resampled is None else percentile_interval(resampled, mean)
+    ci95 = None if resampled is None else percentile_interval(resampled, units, mean)
     return Value(mean, sd, len(known), ci95)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.results.statistics.ranks import percentile_interval
+from pipelines.results.statistics.intervals import percentile_interval
+from pipelines.results.statistics.samples import units_of
 from pipelines.store.digests import derive_seed
 
 Values = NDArray[np.float64]
@@ -66,8 +67,9 @@ def intervals(values: Values) -> list[tuple[float, float] | None]:
 
     None where fewer than two values are defined.
     """
+    units = units_of([1] * len(values))
     defined = np.isfinite(values).sum(axis=0)
     return [
-        percentile_interval(column) if number > 1 else None
+        percentile_interval(column, units) if number > 1 else None
         for column, number in zip(resampled_means(values).T, defined, strict=True)
     ]

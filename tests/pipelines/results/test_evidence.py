@@ -24,7 +24,8 @@ from pipelines.results.rows import resampled
 from pipelines.results.rows.quality import quality_row
 from pipelines.results.rows.shares import ONE_SEED
 from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
-from pipelines.results.statistics.ranks import percentile_interval
+from pipelines.results.statistics.intervals import percentile_interval
+from pipelines.results.statistics.samples import units_of
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.loading import load_experiment
 from pipelines.store.stage import Stage
@@ -175,7 +176,9 @@ def test_rows_of_ap_get_the_interval_of_the_mean_over_seeds(finish: Any, store: 
     assert shares.shape == (RESAMPLES, 8)
     for column, again in zip(("People", "mAP50"), (shares[:, 0], shares[:, 6]), strict=True):
         found = value(table, "average", column)
-        assert found.ci95 == pytest.approx(percentile_interval(100 * again, found.mean))
+        assert found.ci95 == pytest.approx(
+            percentile_interval(100 * again, units_of([1] * 12), found.mean)
+        )
         assert found.ci95[0] < found.mean < found.ci95[1]  # type: ignore[index]
         assert found.seeds == 3
     assert any("test scenes (12 images, each a scene of its own)" in n for n in table.notes)
@@ -248,7 +251,7 @@ def test_rows_of_iou_get_intervals_and_absent_classes_none(finish: Any, store: S
     expected = [scores(one.astype(np.int64), MASKS).miou for one in summed]
     found = value(table, "visible", "mIoU")
     again = 100 * np.array(expected)
-    assert found.ci95 == pytest.approx(percentile_interval(again, found.mean))
+    assert found.ci95 == pytest.approx(percentile_interval(again, units_of([1] * 12), found.mean))
     assert table.rows[0].values[table.columns.index("bump")] is None
     assert ONE_SEED in table.notes
 

@@ -140,9 +140,12 @@ def test_resamples_depend_on_the_number_of_images_alone() -> None:
 
 
 def test_intervals_are_percentiles_of_resampled_means_paired_over_metrics() -> None:
+    from scipy import stats
+
     values = np.random.default_rng(1).normal(size=(30, 2))
     means = resamples(30) @ values / 30
-    expected = [tuple(np.percentile(column, (2.5, 97.5))) for column in means.T]
+    half = stats.t.ppf(0.975, 29) * (30 / 29) ** 0.5  # wider than 1.96: Hesterberg's percentiles
+    expected = [tuple(np.percentile(one, 100 * stats.norm.cdf([-half, half]))) for one in means.T]
     assert intervals(values) == [pytest.approx(pair) for pair in expected]
     # A constant difference between two methods stays one in the ends of their intervals.
     (low, high), (low2, high2) = intervals(np.stack([values[:, 0], values[:, 0] + 3], axis=1))  # type: ignore[misc]

@@ -13,12 +13,13 @@ from pipelines.results.statistics.bootstrap import (
     resampled_means,
     resamples,
 )
+from pipelines.results.statistics.intervals import percentile_interval
 from pipelines.results.statistics.ranks import (
     kendall,
-    percentile_interval,
     places,
     rank_shares,
 )
+from pipelines.results.statistics.samples import units_of
 
 NAN = math.nan
 SIMULATIONS = 4000
@@ -42,7 +43,7 @@ def test_a_biased_statistic_is_covered_when_the_interval_knows_its_value() -> No
         sum(low <= 0.9 <= high for low, high in filter(None, found))
         for found in (
             [percentile_interval(column) for column in again.T],
-            [percentile_interval(*pair) for pair in zip(again.T, points, strict=True)],
+            [percentile_interval(one, None, p) for one, p in zip(again.T, points, strict=True)],
         )
     ]
     assert covered[0] < 850
@@ -51,11 +52,27 @@ def test_a_biased_statistic_is_covered_when_the_interval_knows_its_value() -> No
 
 def test_without_bias_the_correction_changes_nothing() -> None:
     values = np.arange(1001.0)
-    assert percentile_interval(values, 500.0) == pytest.approx(percentile_interval(values))
-    assert percentile_interval(np.zeros(9), 0.0) == (0.0, 0.0)
+    assert percentile_interval(values, None, 500.0) == pytest.approx(percentile_interval(values))
+    assert percentile_interval(np.zeros(9), None, 0.0) == (0.0, 0.0)
     # a value outside of all that was resampled moves the interval to that side, and no further
-    assert percentile_interval(values, -5.0) == pytest.approx((0, 0), abs=1)
-    assert percentile_interval(values, 2000.0) == pytest.approx((1000, 1000), abs=1)
+    assert percentile_interval(values, None, -5.0) == pytest.approx((0, 0), abs=1)
+    assert percentile_interval(values, None, 2000.0) == pytest.approx((1000, 1000), abs=1)
+
+
+def test_few_scenes_widen_an_interval_to_students() -> None:
+    """Twelve normal scenes: of the plain percentiles 91 of 100 cover, of the widened ones 95."""
+    rng, share = np.random.default_rng(0), resamples(12) / 12
+    values = rng.normal(size=(12, SIMULATIONS))
+    means = (share @ values).T
+    found = [
+        [percentile_interval(one, units) for one in means] for units in (None, units_of([1] * 12))
+    ]
+    plain, wide = (
+        sum(low <= 0 <= high for low, high in filter(None, ends)) / SIMULATIONS for ends in found
+    )
+    assert plain < 0.93
+    assert 0.935 <= wide <= 0.965
+    assert percentile_interval(means[0], units_of([1])) == percentile_interval(means[0])
 
 
 def test_an_interval_leaves_out_what_is_undefined() -> None:
