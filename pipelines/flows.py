@@ -36,10 +36,10 @@ from pipelines.planning.memory import remember
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
 from pipelines.results.comparison import KEPT, Comparison, RunFailed
-from pipelines.results.robustness import robustness_tables
 from pipelines.results.rounds.reading import results_so_far
 from pipelines.results.rounds.running import rounds
 from pipelines.results.tables import experiment_evidence
+from pipelines.results.undersampled import disturbed_tables
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store, open_store
@@ -187,7 +187,7 @@ def run_experiment(
         page = work.store.root / "reports" / f"{plan.experiment.name}.html"
         if not tracker.published(results):
             write_report(results, evidence, work.screen, page)
-        disturbed = tuple(robustness_tables(results))
+        disturbed = tuple(disturbed_tables(results))
         comparison = Comparison(results, evidence, disturbed, page, tuple(failures))
         tracker.publish(results, comparison.tables, page)
     markdown = "\n\n".join(render(table, "md") for table in comparison.tables)

@@ -153,10 +153,10 @@ def finished_tables(results: Results, form: Format) -> Sequence[Table]:
 
 def disturbed(results: Results, form: Format) -> list[Table]:
     """Return the tables of disturbed pairs, as wide as suits a form."""
-    from pipelines.results.robustness import robustness_tables
+    from pipelines.results.undersampled import disturbed_tables
 
     # Read on a terminal, a table of all kinds of disturbance would be too wide.
-    return robustness_tables(results, by_kind=form == "text")
+    return disturbed_tables(results, by_kind=form == "text")
 
 
 def print_tables(tables: Sequence[Table], form: Format) -> None:

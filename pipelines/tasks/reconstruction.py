@@ -28,6 +28,11 @@ TRAIN = Kind(
 )
 # After a crash made anew: 0.3 s an image on one core, less than between two checkpoints.
 RECONSTRUCT = Kind("reconstruct", 1, f"{__name__}:reconstruct", ("images", SCORES))
+MEASURES = ("PSNR", "SSIM", "NMSE")
+LOWER = ("NMSE",)
+"""Of these the lowest value is best."""
+NOISE_PERCENT = 0.5
+"""Of a slice's brightest pixel; this and the measures are fusion's, which imports torch."""
 HISTORIES = {
     TRAIN.name: History(
         "Reconstruction network: total loss on scans of the training slices",
@@ -157,7 +162,6 @@ def reconstruct(job: Job) -> Metrics:
     import numpy as np
 
     from fusion.pairs import read_gray, write_png
-    from fusion.reconstruction.measures import MEASURES
     from fusion.reconstruction.reconstruct import reconstruct as reconstructed
     from fusion.reconstruction.training import load_network
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.results.finished import Results
-from pipelines.results.robustness import curves, robustness_tables
+from pipelines.results.robustness import curves
+from pipelines.results.undersampled import disturbed_tables
 from pipelines.views.formats import render
 
 if TYPE_CHECKING:
@@ -31,14 +32,14 @@ def robustness_charts(results: Results) -> Iterator[tuple[str, Chart]]:
 
 
 def write_robustness(results: Results, folder: Path) -> list[Path]:
-    """Write a picture, a Markdown table and a CSV per task into `folder`, if there are curves."""
+    """Write a picture, a Markdown table and a CSV per task into `folder`, if there are any."""
     written = []
     for name, chart in robustness_charts(results):
         from pipelines.views.charts.theme import png
 
         written.append(folder / f"{name}.png")
         written[-1].write_bytes(png(chart))
-    for table in robustness_tables(results):
+    for table in disturbed_tables(results):
         for form in ("md", "csv"):
             written.append(folder / f"{table.name}.{form}")
             written[-1].write_text(render(table, form).rstrip("\n") + "\n", encoding="utf-8")

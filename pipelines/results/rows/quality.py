@@ -51,12 +51,12 @@ def quality_row(cells: Sequence[FinishedCell], part: str, columns: Sequence[str]
     ]
     scenes = numbered([names[place] for place in chosen], unique[0].scenes)
     seeds = tuple(one.cell.seed for one in unique)
-    found = _measured(stack, known, scenes)
+    found = measured_means(stack, known, scenes)
     measured = replace(found, fixed=not first.trains_fusion, seeds=seeds)
-    return RowScores(_values(measured, known), tuple(notes), measured)
+    return RowScores(mean_values(measured, known), tuple(notes), measured)
 
 
-def _measured(stack: Values, known: NDArray[np.bool_], scenes: Scenes) -> Measured:
+def measured_means(stack: Values, known: NDArray[np.bool_], scenes: Scenes) -> Measured:
     """Average ``seeds x images x metrics`` scores over the images that are known."""
     averages = np.where(known, stack.mean(axis=0), np.nan)
     total = np.where(known, stack, 0).sum(axis=1)
@@ -65,7 +65,8 @@ def _measured(stack: Values, known: NDArray[np.bool_], scenes: Scenes) -> Measur
     return Measured(points, resampled, sizes(scenes))
 
 
-def _values(measured: Measured, known: NDArray[np.bool_]) -> tuple[Value | None, ...]:
+def mean_values(measured: Measured, known: NDArray[np.bool_]) -> tuple[Value | None, ...]:
+    """Return a row's values; `known` (images x metrics) says where they are defined."""
     found: list[Value | None] = []
     units = measured.units
     for means, resampled, images in zip(

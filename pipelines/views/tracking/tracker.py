@@ -17,9 +17,9 @@ from pipelines.execution.job import Progress
 from pipelines.planning.memory import spec_digest
 from pipelines.planning.plan import Cell, Plan
 from pipelines.results.finished import Results, read_cell, read_stage
-from pipelines.results.robustness import robustness_tables
 from pipelines.results.rounds.reading import results_so_far
 from pipelines.results.tables import experiment_evidence
+from pipelines.results.undersampled import disturbed_tables
 from pipelines.results.values import Row, Table
 from pipelines.store.digests import digest
 from pipelines.store.provenance import provenance
@@ -109,7 +109,7 @@ class Tracker:
         self.counts["missing"] = len(results.plan.cells) - len(results.cells)
         tables = [one.table for one in experiment_evidence(results)]
         page = self._store.root / "reports" / f"{self._plan.experiment.name}.html"
-        self.publish(results, [*tables, *robustness_tables(results)], page)
+        self.publish(results, [*tables, *disturbed_tables(results)], page)
         return self.counts
 
     @property
