@@ -20,7 +20,7 @@ from pipelines.results.rows.quality import (
 )
 from pipelines.results.rows.shares import covered
 from pipelines.results.statistics.bootstrap import numbered
-from pipelines.results.statistics.ranks import percentile_interval
+from pipelines.results.statistics.intervals import percentile_interval
 from pipelines.results.values import Measured, Row, Table, Value
 from pipelines.specs.reconstruction import ReconstructionSpec
 from pipelines.tasks.reconstruction import LOWER, MEASURES, NOISE_PERCENT, RECONSTRUCT
