@@ -13,7 +13,8 @@ subprocess on one leased device (`pipelines.execution`). A step that fails stops
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,8 @@ from fusion.errors import InputError
 from pipelines.execution.devices import slots
 from pipelines.execution.progress import Screen
 from pipelines.execution.runner import Step, make_step
+from pipelines.execution.stopping import check as check_not_stopped
+from pipelines.execution.stopping import stoppable
 from pipelines.execution.worker import StageFailed
 from pipelines.planning.memory import remember
 from pipelines.planning.plan import Plan
@@ -145,7 +148,7 @@ def train_fusion(
 ) -> list[Path]:
     """Train the fusion networks of an experiment, and nothing else; return their weights."""
     work = Work(store, devices, jobs, skip_blocked)
-    with work.screen.live():
+    with work.live():
         plan = work.plan(experiment, overrides, tasks())
         remember(plan, work.store)
         first = next(rounds(plan, work.store))
@@ -168,7 +171,7 @@ def run_experiment(
     Raises InputError before any training when anything is wrong, and RunFailed at the end when
     a cell failed: by then everything else is done and tabulated.
     """
-    with work.screen.live():
+    with work.live():
         plan = work.plan(experiment, overrides, wanted)
         remember(plan, work.store)
         tracker = track(plan, work.store)
@@ -227,6 +230,12 @@ class Work:
         self.slots = slots(devices, jobs)
         self.screen = Screen()
 
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Show progress while the block runs, and hear Ctrl-C and SIGTERM."""
+        with stoppable(self.screen.say), self.screen.live():
+            yield
+
     def plan(
         self, experiment: Experiment, overrides: Overrides | None, wanted: Iterable[Task]
     ) -> Plan:
@@ -266,6 +275,7 @@ class Work:
                     )
                 before = [futures[key]]
         for _ in as_completed(list(futures.values())):
+            check_not_stopped()
             if on_done is not None:
                 on_done()
         outcomes = {key: _failure(future) for key, future in futures.items()}

@@ -26,7 +26,7 @@ DESCRIPTION = (
 )
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a stage failed (the others are done and kept); 2 the words, the "
-    "experiment or the data are wrong, or a plan is blocked; 130 stopped by Ctrl-C."
+    "experiment or the data are wrong, or a plan is blocked; 130 stopped by Ctrl-C; 143 by SIGTERM."
 )
 
 
@@ -130,8 +130,9 @@ def main(
     except BrokenPipeError:  # the reader, head or less, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        return _say("stopped; finished stages are kept, run again to go on.", 130)
+    except KeyboardInterrupt as error:
+        code = getattr(error, "code", 130)  # of `pipelines.execution.stopping.Stopped`
+        return _say("stopped; finished stages are kept, run again to go on.", code)
     except Exception as error:
         from pipelines.execution.worker import StageFailed  # is there, where it was raised
 

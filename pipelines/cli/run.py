@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
@@ -21,11 +22,18 @@ if TYPE_CHECKING:
     from pipelines.results.comparison import Comparison
 
 
+def say(text: str) -> None:
+    """Print a line above what a run shows of itself."""
+    print(f"\r{text}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def prefect_flows() -> Iterator[ModuleType]:
     """Yield `pipelines.flows` while Prefect has a server to report to."""
+    from pipelines.execution.stopping import stoppable
+
     quiet_environment()
-    with prefect_server():
+    with stoppable(say, end_process=True), prefect_server():
         from pipelines import flows
 
         yield flows

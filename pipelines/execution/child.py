@@ -8,6 +8,7 @@ library prints goes to the stage's log.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import json
 import os
@@ -20,10 +21,11 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
+from fusion.checkpointing import ask_for_states
 from fusion.errors import InputError
 from fusion.generation.memory import keep_freed_memory
 from pipelines.execution.usage import sampled
-from pipelines.execution.worker import LOG
+from pipelines.execution.worker import ASK_TO_STOP, LOG
 from pipelines.store.stage import load_body
 from pipelines.store.store import USAGE
 
@@ -33,6 +35,9 @@ _IN_BYTES = sys.platform == "darwin"  # elsewhere ru_maxrss is in KiB
 def main() -> None:
     """Read jobs from stdin until it ends; write one JSON object a line."""
     device, threads = sys.argv[1], int(sys.argv[2])
+    _wake_when_the_parent_ends()
+    # Not SIGTERM, which forked loader processes have to obey.
+    signal.signal(ASK_TO_STOP, lambda *_: ask_for_states())
     keep_freed_memory()
     # Libraries print to file descriptor 1: it becomes the log, and we keep a private copy.
     talk = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -45,6 +50,13 @@ def main() -> None:
         job = jobs.get()
         _redirect(Path(job["out"]) / LOG)
         _say(talk, _make(job, device, threads, talk))
+
+
+def _wake_when_the_parent_ends() -> None:
+    """Have Linux continue this process, if it is stopped (SIGSTOP), so that it ends, too."""
+    if sys.platform == "linux":
+        signal_at_parents_death = 1  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(signal_at_parents_death, signal.SIGCONT)
 
 
 def _own_stdin() -> IO[str]:

@@ -6,12 +6,12 @@ import contextlib
 import fcntl
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fusion.errors import InputError
+from pipelines.execution import stopping
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def lease(choices: Sequence[Slot], poll_seconds: float = 0.2) -> Iterator[Slot]:
                     continue
                 yield slot
                 return
-        time.sleep(poll_seconds)
+        stopping.wait(poll_seconds)
+        stopping.refuse()
 
 
 def _lock_folder() -> Path:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines.execution import stopping
 from pipelines.execution.devices import Slot, lease
 from pipelines.execution.job import Job, Progress
 from pipelines.execution.usage import seconds_so_far
@@ -82,6 +83,7 @@ def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None
     meanwhile.
     """
     while not store.is_finished(stage):
+        stopping.refuse()
         try:
             with store.claim(stage, keep=stage.kind.resumable) as partial:
                 if store.is_finished(stage):
@@ -91,7 +93,7 @@ def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None
                 metrics = execute(stage, partial)
                 store.commit(stage, _facts(metrics, started, clock, slot))
         except Busy:
-            time.sleep(1.0)
+            stopping.wait(1.0)
         except Vanished as error:
             raise StageFailed(str(error)) from error
 

@@ -20,9 +20,12 @@ from types import TracebackType
 from typing import IO, Any
 
 from fusion.errors import InputError
+from pipelines.execution import stopping
 from pipelines.execution.environment import QUIET
 
 LOG = "log.txt"
+ASK_TO_STOP = signal.SIGUSR1
+"""Asks the subprocess to write its training's state at the end of the epoch."""
 
 
 class StageFailed(Exception):
@@ -53,6 +56,7 @@ class Worker:
         threading.Thread(target=self._read, daemon=True).start()
 
     def __enter__(self) -> Worker:
+        stopping.enlist(self)
         return self
 
     def __exit__(
@@ -62,11 +66,12 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         if kind is not None:
-            self._kill()
+            self.kill()
         with contextlib.suppress(BrokenPipeError):
             _stream(self._process.stdin).close()
         self._process.wait()
         _stream(self._process.stdout).close()
+        stopping.dismiss(self)
 
     def run(
         self, job: Mapping[str, Any], out: Path, report: Callable[[int, int, str], None]
@@ -95,7 +100,12 @@ class Worker:
             self._lines.put(line)
         self._lines.put(None)
 
-    def _kill(self) -> None:
+    def ask_to_stop(self) -> None:
+        """Let a training write its state at the end of its epoch."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(ASK_TO_STOP)
+
+    def kill(self) -> None:
         """Kill the process with the image-loading processes it may have started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -104,7 +114,7 @@ class Worker:
         try:
             line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            self._kill()
+            self.kill()
             raise StageFailed(
                 f"The stage ran out of its time; raise timeout_hours. Its log is {log}."
             ) from None

@@ -63,7 +63,7 @@ class Killer:
         self.seen.append(done)
         seconds = self.moment(done) if self.timer is None else None
         if seconds is not None:
-            self.timer = threading.Timer(seconds, self.worker._kill)
+            self.timer = threading.Timer(seconds, self.worker.kill)
             self.timer.start()
 
 
