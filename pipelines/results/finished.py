@@ -133,7 +133,8 @@ class FinishedCell:
 class Results:
     """A plan with what is finished of it; `perturbed` are the cells of disturbed pairs.
 
-    Where seeds are raced, the plan is of those that are due, and `races` say by task why.
+    Where seeds are raced, the plan is of those that are due, `later` holds the others, and `races`
+    say by task why.
     """
 
     plan: Plan
@@ -141,6 +142,7 @@ class Results:
     cells: tuple[FinishedCell, ...]
     perturbed: tuple[FinishedCell, ...]
     races: Mapping[str, Race] = field(default_factory=dict)
+    later: tuple[Cell, ...] = ()
 
     def of(self, task: str, row: str) -> list[FinishedCell]:
         """Return a method's finished cells of a task, in the order of the seeds."""

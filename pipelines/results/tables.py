@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pipelines.results.conclusions import raced
 from pipelines.results.conclusions.evidence import Evidence, conclude
 from pipelines.results.finished import Results
 from pipelines.results.protocol.conditions import differing_conditions
 from pipelines.results.protocol.deviations import deviations
 from pipelines.results.protocol.networks import trained_on
 from pipelines.results.protocol.printed import paper_rows
+from pipelines.results.rounds.saved import saved
 from pipelines.results.rows.quality import quality_row, with_mean_ranks
 from pipelines.results.rows.shares import CORRECTED, ONE_SEED, SEEDLESS, covered, share_row
 from pipelines.results.values import Measured, Row, Table, difference
@@ -82,4 +86,7 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
     visible = next((m.row for m in experiment.methods if m.name == "visible"), None)
     if task.per_image:
         table = with_mean_ranks(table, getattr(spec, "convention", "paper"))
-    return conclude(table, measured, visible)
+    race = results.races.get(task.name)
+    if race is not None:
+        table = replace(table, notes=(*table.notes, raced.told(race, saved(results, task))))
+    return conclude(table, measured, visible, race=race)

@@ -20,7 +20,7 @@ from pipelines.specs.tasks import TaskSpec
 from pipelines.store.stage import Kind, stage_of
 from pipelines.store.store import MANIFEST, Store
 from pipelines.tasks.facts import Facts, local_of
-from pipelines.tasks.task import Chain, Floats, Images, Task, register, unregister
+from pipelines.tasks.task import Chain, Floats, History, Images, Task, register, unregister
 
 TRAIN = Kind("train_contestant", 1, "", ("weights.pt",))
 TEST = Kind("contest", 1, "")
@@ -73,6 +73,7 @@ TASK = Task(
     logged=lambda metrics: {"points": metrics["points"]},
     read=read,
     resample=lambda kept, counts: (counts @ kept.values / counts.sum(axis=1))[:, None],
+    histories={TRAIN.name: History("Contestants", "history.csv", lambda row: row["loss"])},
     order=50,
 )
 

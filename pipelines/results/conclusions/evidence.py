@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.results.conclusions import wording
+from pipelines.results.conclusions import raced, wording
 from pipelines.results.conclusions.merit import Lent, ordered, spreads, with_seeds
+from pipelines.results.conclusions.power import power_note
 from pipelines.results.conclusions.wording import Basis
-from pipelines.results.statistics.best import confidence_set
+from pipelines.results.statistics.best import ALPHA, confidence_set
 from pipelines.results.statistics.differences import against
+from pipelines.results.statistics.race import Race, share
 from pipelines.results.statistics.ranks import Floats, rank_shares
 from pipelines.results.statistics.samples import Sample
 from pipelines.results.values import Measured, Table
@@ -66,13 +68,17 @@ class Evidence:
 
 
 def conclude(
-    table: Table, measured: Mapping[str, Measured], visible: str | None, lent: Lent | None = None
+    table: Table,
+    measured: Mapping[str, Measured],
+    visible: str | None,
+    lent: Lent | None = None,
+    race: Race | None = None,
 ) -> Evidence:
     """Return what a table supports, from the methods whose results are `measured`, by row.
 
     `visible` is the row of the visible images alone, if there is one; `lent` are seed variances of
-    another experiment, for methods of one training. The table comes back with its conclusion and
-    its marks, unless a finished row is not measured.
+    another experiment, for methods of one training. Where seeds are raced, the race has decided.
+    The table comes back with its conclusion and its marks, unless a finished row is not measured.
     """
     task = task_of(table.task)
     headline = task.headline
@@ -85,17 +91,23 @@ def conclude(
     samples = _by_rank(points, resampled, measured)
     if headline != MEAN_RANK:
         samples = _samples(measured, table.columns.index(headline))
-    among = [row for row in points if row in _members(samples, table, headline, known)]
+    held = race.alive if race is not None else _members(samples, table, headline, known)
+    among = [row for row in points if row in held]
     shares = rank_shares(resampled, lower=headline in table.lower)
     ranks = {method: tuple(row.tolist()) for method, row in zip(points, shares, strict=True)}
     told = ""
     complete = all(r.label in measured for r in table.rows if r.kind == "ours" and r.finished)
-    if len(points) > 1 and complete and any(one.units.several for one in measured.values()):
+    several = len(points) > 1 and any(one.units.several for one in measured.values())
+    if several and complete and (race is None or race.rounds):
         on = wording.drawn(next(iter(measured.values())))
         told = wording.best(among, len(points), basis, on)
         how = wording.procedure(basis, measured.values(), known.get(headline))
         table = _marked(table, measured, known)
-        table = replace(table, notes=(*table.notes, f"{headline}: {told} {how}"))
+        if race is not None:
+            table, how = replace(table, among_best={headline: tuple(among)}), raced.procedure(race)
+        power = power_note(table, measured, known, ALPHA if race is None else share(race.rule))
+        notes = [f"{headline}: {told} {how}", *filter(None, [power])]
+        table = replace(table, notes=(*table.notes, *notes))
     return Evidence(
         table,
         headline,

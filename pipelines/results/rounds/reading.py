@@ -41,6 +41,7 @@ def results_so_far(plan: Plan, store: Store) -> Results:
         plan=replace(plan, cells=cells, perturbed=perturbed),
         cells=tuple(one for one in results.cells if due(one.cell)),
         perturbed=tuple(one for one in results.perturbed if due(one.cell)),
+        later=tuple(cell for cell in plan.cells if not due(cell)),
     )
 
 

@@ -73,10 +73,10 @@ def apart(
     mean = means[first] - means[second]
     error = np.sqrt(images + seeds)
     draws = min(draws, max(1000, LARGEST // max(1, len(first))))
-    chance = _chance(covariance, units.degrees, parts, spread, pairs, draws)
+    chance = chance_of(covariance, units.degrees, parts, spread, pairs, draws)
     chance[:, images + seeds == 0] = 0.0
     return Apart(
-        pairs, mean, error, _degrees(images, units.degrees, seeds, spread.degrees),
+        pairs, mean, error, degrees_of(images, units.degrees, seeds, spread.degrees),
         _studentised(mean, error, np.abs(means).max()), chance,
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def _studentised(mean: Floats, error: Floats, size: float) -> Floats:
         return np.where(mean == 0, 0.0, mean / error)
 
 
-def _degrees(images: Floats, of_images: float, seeds: Floats, of_seeds: int) -> Floats:
+def degrees_of(images: Floats, of_images: float, seeds: Floats, of_seeds: int) -> Floats:
     """Return the degrees of freedom of a sum of two variances (Welch, Satterthwaite)."""
     total = images + seeds
     share = np.divide(images, total, out=np.ones_like(total), where=total > 0)
@@ -96,7 +96,7 @@ def _degrees(images: Floats, of_images: float, seeds: Floats, of_seeds: int) -> 
     return found
 
 
-def _chance(
+def chance_of(
     covariance: Floats,
     degrees: float,
     parts: Floats,

@@ -10,13 +10,19 @@ from typing import Any
 import contest
 import pytest
 import yaml
+from stages import FACTS
 from stand_ins import no_report, start_checker
 
 from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.planner import make_plan
+from pipelines.results.conclusions import raced as wording
+from pipelines.results.conclusions.evidence import Evidence
+from pipelines.results.finished import Results
 from pipelines.results.rounds.reading import results_so_far
 from pipelines.results.rounds.running import rounds
+from pipelines.results.rounds.saved import Saved, saved
 from pipelines.results.statistics.race import Race, judge, share
+from pipelines.results.tables import experiment_evidence
 from pipelines.specs.loading import load_experiment
 from pipelines.specs.seeds import SeedRace
 from pipelines.store.store import Store
@@ -183,3 +189,65 @@ def test_scores_of_images_are_not_raced(plan_of: Make, scenes: Path) -> None:
     assert set(results.races) == {"contest"}
     assert {c.seed for c in results.plan.cells if c.task.per_image} == {0, 1}
     assert {c.seed for c in results.plan.cells if not c.task.per_image} > {0, 1}
+
+
+# What a table says of a race.
+
+
+def evidence_of(results: Results) -> Evidence:
+    (found,) = experiment_evidence(results)
+    return found
+
+
+def test_the_table_says_who_stopped_when_and_what_that_saved(plan_of: Make) -> None:
+    plan, store = plan_of()
+    run(plan, store)
+    results = results_so_far(plan, store)
+    race, found = results.races["contest"], evidence_of(results)
+    (told,) = (note for note in found.table.notes if note.startswith("Seeds are raced."))
+    assert "Stopped as worse: after 2 seeds" in told
+    assert "visible" in told
+    made = sum(race.due(method) for method in SKILLS)
+    assert f"Saved: {4 * 4 - made} of 16 trainings, about" in told
+    hours = saved(results, contest.TASK).hours
+    assert hours == pytest.approx((16 - made) * 2 * FACTS["seconds"] / 3600)
+    assert [row.finished == row.wanted for row in found.table.rows] == [True] * 4
+    (seeds,) = (note for note in found.table.notes if note.startswith("Mean and standard"))
+    assert seeds == f"Mean and standard deviation over 2 to {race.seeds} seeds."
+
+
+def test_the_conclusion_is_that_of_all_rounds_together(plan_of: Make) -> None:
+    plan, store = plan_of()
+    run(plan, store)
+    results = results_so_far(plan, store)
+    race, found = results.races["contest"], evidence_of(results)
+    assert set(found.among_best) == set(race.alive) == set(found.table.among_best["points"])
+    assert found.conclusion.startswith("With 95 % confidence")
+    (told,) = (note for note in found.table.notes if note.startswith("points: "))
+    assert "By rounds of seeds: after each from 2 to 4" in told
+    assert (
+        "Each of 3 rounds may lose the best in 1.7 of 100 races, all together in at most 5" in told
+    )
+    assert any(note.startswith("Power: ") for note in found.table.notes)
+
+
+def test_nothing_is_concluded_before_the_first_round_is_complete(plan_of: Make) -> None:
+    plan, store = plan_of()
+    contest.finish([cell for cell in plan.cells if cell.seed == 0], store, SKILLS)
+    found = evidence_of(results_so_far(plan, store))
+    assert found.conclusion == ""
+    assert set(found.among_best) == set(SKILLS)
+    (told,) = (note for note in found.table.notes if note.startswith("Seeds are raced."))
+    assert "No method has stopped. The first round, 2 seeds of every method, is not" in told
+
+
+@pytest.mark.parametrize(
+    ("decisions", "told"),
+    [
+        ([["b", "c"]], "after 2 seeds b and c. Decided after 2 of at most 4 seeds: a is left."),
+        ([["b"], []], "after 2 seeds b. Not over after 3 of at most 4 seeds: a and c are left."),
+        ([[], [], ["c"]], "after 4 seeds c. Not decided with 4 seeds: a and b are left."),
+    ],
+)
+def test_how_a_race_stands_is_a_sentence(decisions: list[list[str]], told: str) -> None:
+    assert told in wording.told(raced(*decisions), Saved(0, 12, 0.0))
