@@ -45,6 +45,8 @@ NEARNESS = (
     "PSNR in dB, SSIM of 7x7 windows, NMSE the squared error over the energy: of magnitudes before "
     "they are rounded, over the whole field of view; peak and range are the whole slice's maximum."
 )
+RECONSTRUCTED = "reconstruction"
+"""The name of the table of how near reconstructions come."""
 DRAWN = {
     "random": "columns drawn at random",
     "equispaced": "evenly spaced columns",
@@ -110,7 +112,7 @@ def _nearness(results: Results, spec: ReconstructionSpec, task: Task) -> Table:
         tuple(rows),
         (NEARNESS, *covered(one for one, _ in found.values()), *_sampled(spec), _network(spec)),
         (SIMULATED,),
-        "reconstruction",
+        RECONSTRUCTED,
         DIGITS,
         LOWER,
     )

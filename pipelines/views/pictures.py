@@ -15,6 +15,7 @@ from pipelines.results.values import Table
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest
 from pipelines.tasks.fusion import FUSE
+from pipelines.views.scans import write_scans
 from pipelines.views.stage_charts import stage_charts
 
 SHEET_PAIRS = 4
@@ -44,6 +45,7 @@ def gather_pictures(results: Results, tables: Iterable[Table]) -> Path:
         write_ranks(table, folder)
         write_printed(table, methods, folder)
     write_robustness(results, folder)
+    write_scans(results, folder)
     write_sheets(results, folder)
     return folder
 

@@ -9,6 +9,7 @@ from itertools import count
 from statistics import fmean
 from typing import TypeVar
 
+from fusion.pairs import read_rgb
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import Progress
@@ -17,6 +18,7 @@ from pipelines.results.conclusions.evidence import Evidence
 from pipelines.results.finished import FinishedCell, Results
 from pipelines.results.robustness import curves, robustness_tables
 from pipelines.results.statistics.bootstrap import numbered, sizes
+from pipelines.results.undersampled import RECONSTRUCTED, undersampled_tables
 from pipelines.results.values import Line
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.stage import Manifest
@@ -25,11 +27,21 @@ from pipelines.tasks.segmentation import Segmented
 from pipelines.tasks.task import Kept, task_of
 from pipelines.views.report import detections, masks
 from pipelines.views.report.examples import Images, detection_strips, segmentation_strips
-from pipelines.views.report.model import Report, Robustness, Speed, TaskReport
+from pipelines.views.report.images import image_uri
+from pipelines.views.report.model import (
+    Picture,
+    Report,
+    Robustness,
+    Scans,
+    Speed,
+    Strip,
+    TaskReport,
+)
 from pipelines.views.report.origins import records
+from pipelines.views.scans import Shown, shown_scans
 
 T = TypeVar("T")
-Shown = TypeVar("Shown")
+S = TypeVar("S")
 UPON_VISIBLE = "{rows}: no fused image; drawn upon the visible one, the infrared one is beside it."
 Read = Callable[[FinishedCell], Kept | None]
 
@@ -64,7 +76,27 @@ def collect(
         robustness=_robustness(results),
         cells=records(results),
         blocked=plan.blocked,
+        scans=_scans(results),
     )
+
+
+def _scans(results: Results) -> Scans | None:
+    """Return what shorter scans cost; None where all scans are whole."""
+    tables = undersampled_tables(results)
+    if not tables:
+        return None
+    near = tuple(table for table in tables if table.name == RECONSTRUCTED)
+    strips = tuple(_scanned(row) for row in shown_scans(results))
+    return Scans(near[0] if near else None, tuple(t for t in tables if t not in near), strips)
+
+
+def _scanned(row: Shown) -> Strip:
+    pictures = []
+    for scan, path in row.pictures.items():
+        image = read_rgb(path)
+        height, width = image.shape[:2]
+        pictures.append(Picture(scan, "", image_uri(image), width, height))
+    return Strip(row.name, row.label, tuple(pictures))
 
 
 def _robustness(results: Results) -> tuple[Robustness, ...]:
@@ -104,10 +136,10 @@ def _task(evidence: Evidence, results: Results, read: Read) -> TaskReport:
 
 
 def _by_method(
-    cells: Sequence[FinishedCell], kind: type[T], shown: Callable[[int, T], Shown]
-) -> dict[str, list[Shown]]:
+    cells: Sequence[FinishedCell], kind: type[T], shown: Callable[[int, T], S]
+) -> dict[str, list[S]]:
     """Return by row what is shown of a method's seeds, as far as they can be read."""
-    found: dict[str, list[Shown]] = {}
+    found: dict[str, list[S]] = {}
     for one in cells:
         if isinstance(one.kept, kind):
             found.setdefault(one.cell.method.row, []).append(shown(one.cell.seed, one.kept))

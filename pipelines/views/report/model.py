@@ -128,6 +128,15 @@ class Robustness:
 
 
 @dataclass(frozen=True)
+class Scans:
+    """What shorter scans cost: how near reconstructions come, a table for each, and pictures."""
+
+    nearness: Table | None
+    tables: tuple[Table, ...]
+    strips: tuple[Strip, ...]
+
+
+@dataclass(frozen=True)
 class CellRecord:
     """Where one number comes from: `facts` by column; `again` is the command that makes it."""
 
@@ -156,3 +165,4 @@ class Report:
     robustness: tuple[Robustness, ...]
     cells: tuple[CellRecord, ...]
     blocked: tuple[tuple[str, str], ...]
+    scans: Scans | None = None

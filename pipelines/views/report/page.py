@@ -80,6 +80,8 @@ def _sections(report: Report) -> Iterator[Section]:
         yield Section(table.name, sentences.heading(report, table), "task.html.j2", part)
     if report.robustness:
         yield Section("robustness", "When the pairs are disturbed", "robustness.html.j2")
+    if report.scans:
+        yield Section("scans", "When the scan is shorter", "scans.html.j2")
     if any(not part.evidence.task.per_image for part in report.tasks):
         yield Section("images", "Where the methods differ most", "examples.html.j2")
     yield Section("speed", "Speed and accuracy", "speed.html.j2")
@@ -106,6 +108,7 @@ def _environment() -> Environment:
         "origins": origins,
         "sentences": sentences,
         "across": _across,
+        "lines": _lines,
         "grouped": _grouped,
         "notes": _notes,
         "score": _score,
@@ -137,6 +140,11 @@ def _grouped(table: Table) -> list[list[Row]]:
 
 def _score(table: Table, row: Row, column: int) -> str:
     return formats.cell(table, row, column, lambda text, _rank: text)
+
+
+def _lines(table: Table) -> list[list[str]]:
+    """Return every line of a table as words, its intervals on lines of their own."""
+    return [[title, *cells] for _, title, cells in formats.shown(table, lambda text, _: text)]
 
 
 def _notes(evidence: Evidence) -> list[str]:

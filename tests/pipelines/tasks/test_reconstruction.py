@@ -13,7 +13,7 @@ import yaml
 from stand_ins import no_report
 
 from fusion.errors import InputError
-from fusion.pairs import read_gray, write_png
+from fusion.pairs import read_gray, read_rgb, write_png
 from fusion.reconstruction.masks import MASK_KINDS
 from fusion.reconstruction.measures import MEASURES as MEASURED
 from fusion.reconstruction.simulation import NOISE
@@ -24,6 +24,7 @@ from pipelines.planning.memory import recall, remember
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
 from pipelines.results.finished import Results, read_results
+from pipelines.results.tables import experiment_evidence
 from pipelines.results.undersampled import DRAWN, disturbed_tables
 from pipelines.results.values import Table
 from pipelines.specs.loading import load_experiment
@@ -32,6 +33,9 @@ from pipelines.store.store import Store
 from pipelines.tasks.reconstruction import LOWER, MEASURES, NOISE_PERCENT, RECONSTRUCT, TRAIN
 from pipelines.tasks.scoring import read_scores
 from pipelines.tasks.task import task_of
+from pipelines.views.report.content import collect
+from pipelines.views.report.page import page
+from pipelines.views.scans import write_scans
 
 SIDE = 40
 Change = Callable[..., Path]
@@ -241,6 +245,31 @@ def test_words_that_stand_apart_from_fusion_agree_with_it() -> None:
     assert set(LOWER) < set(MEASURES)
     assert pytest.approx(NOISE_PERCENT) == 100 * NOISE
     assert set(DRAWN) == set(MASK_KINDS)
+
+
+# What is shown.
+
+
+def test_the_page_shows_scans_and_what_they_cost(results: Results) -> None:
+    text = page(collect(results, experiment_evidence(results), [], lambda *_: None))
+    for words in ("When the scan is shorter", "MRI 8x cmd", "against zero-filled", "test1, full"):
+        assert words in text
+    # Three slices, each with what two methods and the sources make of it, in five scans.
+    assert text.count('aria-label="test') == 3 * 4 * 5
+
+
+def test_a_sheet_has_a_row_a_method_and_a_column_a_scan(results: Results, tmp_path: Path) -> None:
+    written = write_scans(results, tmp_path)
+    assert [path.name for path in written] == [f"reconstruction-test{n}.png" for n in range(3)]
+    height, width = read_rgb(written[0]).shape[:2]
+    assert width == 5 * 256 + 4 * 4
+    assert height == 20 + 4 * (256 + 20)
+    drawn = written[0].resolve().stat().st_mtime_ns
+    assert write_scans(results, tmp_path)[0].resolve().stat().st_mtime_ns == drawn
+
+
+def test_an_unfinished_run_shows_no_pictures(plan: Plan, tmp_path: Path) -> None:
+    assert write_scans(read_results(plan, Store(tmp_path)), tmp_path) == []
 
 
 # What is refused, in one sentence, before anything is trained.
