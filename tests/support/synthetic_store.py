@@ -223,4 +223,4 @@ def _shares(place: int, places: int) -> tuple[float, ...]:
 def made_up_agreements(evidence: Sequence[Evidence]) -> tuple[Agreement, ...]:
     """Return one agreement for each two tables."""
     titles = [f"{one.headline}, {one.table.title}" for one in evidence]
-    return tuple(Agreement(titles[0], other, 0.6, 0.07, 6) for other in titles[1:])
+    return tuple(Agreement(titles[0], other, 0.6, -0.2, 1.0, 6) for other in titles[1:])

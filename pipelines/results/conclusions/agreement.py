@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.results.conclusions.evidence import Evidence
-from pipelines.results.statistics.ranks import kendall
+from pipelines.results.statistics.best import ALPHA
+from pipelines.results.statistics.differences import stepped_down
+from pipelines.results.statistics.ranks import kendall, tau_range
+from pipelines.results.statistics.samples import Sample
+from pipelines.results.statistics.simultaneous import apart
 from pipelines.results.values import Table
 from pipelines.tasks.scoring import MEAN_RANK
 from pipelines.tasks.task import task_of
 
-Order = Mapping[str, float]
-"""Merit by row: the higher, the better, whatever the column's direction."""
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """Merit by row: the higher, the better, whatever the column's direction.
+
+    `samples` are what is known of the rows' chance; None: these numbers have none, as printed ones.
+    """
+
+    title: str
+    merit: Mapping[str, float]
+    samples: Mapping[str, Sample] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Kendall's tau-b between two orders of the same methods, with its two-sided p."""
+    """Kendall's tau-b between two orders of the same methods, with its 95 % interval.
+
+    The interval holds every tau that the two orders allow: pairs of methods of which either order
+    is not known at 5 % (all pairs together, test images and seeds both random) may be concordant
+    or not.
+    """
 
     first: str
     second: str
     tau: float
-    p: float
+    low: float
+    high: float
     methods: int
 
 
@@ -40,12 +60,12 @@ def agreements(evidence: Sequence[Evidence]) -> tuple[Agreement, ...]:
     for one in evidence:
         found += _with_the_paper(one)
     for first, second in combinations(evidence, 2):
-        found += _agreement(*_headline(first), *_headline(second))
+        found += _agreement(_headline(first), _headline(second))
     shares = [one for one in evidence if not task_of(one.table.task).per_image]
     for one in evidence:
-        for name, order in _metrics(one.table):
+        for order in _metrics(one):
             for share in shares:
-                found += _agreement(name, order, *_headline(share))
+                found += _agreement(order, _headline(share))
     return tuple(found)
 
 
@@ -56,22 +76,25 @@ def _with_the_paper(one: Evidence) -> Iterator[Agreement]:
     if task_of(table.task).per_image:
         columns = {f"{c}, {table.title}": c for c in table.columns if c != MEAN_RANK}
     for title, column in columns.items():
-        ours, paper = (_order(table, column, kind) for kind in ("ours", "paper"))
-        yield from _agreement(title, ours, "paper", paper)
+        paper = Order("paper", _merit(table, column, "paper"), None)
+        yield from _agreement(_order(one, column, title), paper)
 
 
-def _metrics(table: Table) -> Iterator[tuple[str, Order]]:
-    for column in table.columns if task_of(table.task).per_image else ():
+def _metrics(one: Evidence) -> Iterator[Order]:
+    for column in one.table.columns if task_of(one.table.task).per_image else ():
         if column != MEAN_RANK:
-            yield f"{column}, {table.title}", _order(table, column, "ours")
+            yield _order(one, column, f"{column}, {one.table.title}")
 
 
-def _headline(evidence: Evidence) -> tuple[str, Order]:
-    title = f"{evidence.headline}, {evidence.table.title}"
-    return title, _order(evidence.table, evidence.headline, "ours")
+def _headline(one: Evidence) -> Order:
+    return _order(one, one.headline, f"{one.headline}, {one.table.title}")
 
 
-def _order(table: Table, column: str, kind: str) -> Order:
+def _order(one: Evidence, column: str, title: str) -> Order:
+    return Order(title, _merit(one.table, column, "ours"), one.samples.get(column, {}))
+
+
+def _merit(table: Table, column: str, kind: str) -> dict[str, float]:
     """Return the column's merit by our rows' labels; the paper's row stands beneath ours."""
     place, sign = table.columns.index(column), -1 if column in table.lower else 1
     found, label = {}, ""
@@ -83,7 +106,25 @@ def _order(table: Table, column: str, kind: str) -> Order:
     return found
 
 
-def _agreement(first: str, ours: Order, second: str, theirs: Order) -> list[Agreement]:
-    both = [row for row in ours if row in theirs]
-    made = kendall(np.array([ours[row] for row in both]), np.array([theirs[row] for row in both]))
-    return [] if made is None else [Agreement(first, second, *made, len(both))]
+def _agreement(first: Order, second: Order) -> list[Agreement]:
+    rows = [row for row in first.merit if row in second.merit]
+    ours, theirs = (np.array([one.merit[row] for row in rows]) for one in (first, second))
+    if (tau := kendall(ours, theirs)) is None:
+        return []
+    both = sum(one.samples is not None for one in (first, second))
+    known = [_known(one, rows, ALPHA / both) for one in (first, second)]
+    low, high = tau_range(ours, theirs, known[0] & known[1])
+    return [Agreement(first.title, second.title, tau, min(low, tau), max(high, tau), len(rows))]
+
+
+def _known(order: Order, rows: Sequence[str], alpha: float) -> NDArray[np.bool_]:
+    """Return of which pairs of rows, as `triu_indices` has them, the order is known."""
+    pairs = np.triu_indices(len(rows), 1)
+    if order.samples is None:
+        return np.ones(len(pairs[0]), dtype=bool)
+    samples = [order.samples[row] for row in rows if row in order.samples]
+    found = apart(samples, pairs) if len(samples) == len(rows) else None
+    if found is None:
+        return np.zeros(len(pairs[0]), dtype=bool)
+    known: NDArray[np.bool_] = stepped_down(found) <= alpha
+    return known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,7 +48,8 @@ class Evidence:
     of means (mAP50, mAP50-95; mIoU, mIoU w/o background; every quality metric). `among_best` are
     the methods, the first of the table's order first, among which the best in the headline is with
     95 % confidence; `conclusion` says so, as far as `basis` allows. `ranks` holds for each method
-    the share of resamples in which it takes place 1, 2, ... in the headline.
+    the share of resamples in which it takes place 1, 2, ... in the headline. `samples` are what is
+    known of chance, by column and row.
     """
 
     table: Table
@@ -60,6 +61,7 @@ class Evidence:
     notes: tuple[str, ...]
     basis: Basis = "images"
     conclusion: str = ""
+    samples: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict, compare=False)
 
     @property
     def task(self) -> Task:
@@ -88,11 +90,12 @@ def conclude(
     if not points:
         return Evidence(table, headline, None, (), (), {}, ())
     basis = wording.basis_of(measured.values(), known.values())
-    samples = _by_rank(points, resampled, measured)
-    if headline != MEAN_RANK:
-        samples = _samples(measured, table.columns.index(headline))
-    held = race.alive if race is not None else _members(samples, table, headline, known)
-    among = [row for row in points if row in held]
+    samples = {column: _samples(measured, table, column) for column in _compared(table)}
+    samples.setdefault(headline, _by_rank(points, resampled, measured))
+    members = {c: _members(own, table, c, known) for c, own in samples.items()}
+    if race is not None:
+        members[headline] = list(race.alive)
+    among = [row for row in points if row in members[headline]]
     shares = rank_shares(resampled, lower=headline in table.lower)
     ranks = {method: tuple(row.tolist()) for method, row in zip(points, shares, strict=True)}
     told = ""
@@ -102,27 +105,29 @@ def conclude(
         on = wording.drawn(next(iter(measured.values())))
         told = wording.best(among, len(points), basis, on)
         how = wording.procedure(basis, measured.values(), known.get(headline))
-        table = _marked(table, measured, known)
+        marks = {c: tuple(of) for c, of in members.items() if len(samples[c]) > 1}
         if race is not None:
-            table, how = replace(table, among_best={headline: tuple(among)}), raced.procedure(race)
+            marks, how = {headline: tuple(among)}, raced.procedure(race)
         power = power_note(table, measured, known, ALPHA if race is None else share(race.rule))
         notes = [f"{headline}: {told} {how}", *filter(None, [power])]
-        table = replace(table, notes=(*table.notes, *notes))
+        table = replace(table, among_best=marks, notes=(*table.notes, *notes))
     return Evidence(
         table,
         headline,
         next(iter(points)),
-        _differences(table, measured, visible, known),
+        _differences(table, samples, visible, known),
         tuple(among),
         ranks,
         wording.notes(basis, measured.values()),
         basis,
         told,
+        samples,
     )
 
 
-def _samples(measured: Mapping[str, Measured], place: int) -> dict[str, Sample]:
+def _samples(measured: Mapping[str, Measured], table: Table, column: str) -> dict[str, Sample]:
     """Return what is compared in a column, of the methods that have a result for every seed."""
+    place = table.columns.index(column)
     return {
         row: one.sample(place)
         for row, one in measured.items()
@@ -147,34 +152,25 @@ def _members(samples: Mapping[str, Sample], table: Table, column: str, known: Le
     return [row for row, member in zip(samples, found.members, strict=True) if member]
 
 
-def _marked(table: Table, measured: Mapping[str, Measured], known: Lent) -> Table:
-    """Return the table with the methods among which the best is, by column of means."""
-    found = {
-        column: tuple(_members(samples, table, column, known))
-        for place, column in enumerate(table.columns)
-        if column in _compared(table) and len(samples := _samples(measured, place)) > 1
-    }
-    return replace(table, among_best=found)
-
-
 def _compared(table: Table) -> tuple[str, ...]:
     columns = task_of(table.task).compared or table.columns
     return tuple(column for column in columns if column != MEAN_RANK)
 
 
 def _differences(
-    table: Table, measured: Mapping[str, Measured], visible: str | None, known: Lent
+    table: Table,
+    known: Mapping[str, Mapping[str, Sample]],
+    visible: str | None,
+    spreads: Lent,
 ) -> tuple[Difference, ...]:
     found: list[Difference] = []
-    for place, column in enumerate(table.columns):
-        if column not in _compared(table):
-            continue
-        samples = _samples(measured, place)
+    for column in _compared(table):
+        samples = known[column]
         sign = 1 if column in table.lower else -1
         best = min(samples, key=lambda row: sign * samples[row].mean, default=None)
         for reference in dict.fromkeys((best, visible)):
             if reference is not None and reference in samples:
-                found += _against(reference, column, samples, known, chosen=reference == best)
+                found += _against(reference, column, samples, spreads, chosen=reference == best)
     return tuple(found)
 
 

@@ -65,7 +65,9 @@ def orders(report: Report) -> list[list[str]]:
     lines = []
     for one in report.agreements:
         titles = (t.replace(f"{report.name}: ", "", 1) for t in (one.first, one.second))
-        lines.append([*titles, f"{one.tau:+.2f}", f"{one.p:.3f}", str(one.methods)])
+        lines.append(
+            [*titles, f"{one.tau:+.2f}", f"[{one.low:+.2f}, {one.high:+.2f}]", str(one.methods)]
+        )
     return lines
 
 

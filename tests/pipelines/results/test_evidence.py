@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from pipelines.results.rows.quality import quality_row
 from pipelines.results.rows.shares import ONE_SEED
 from pipelines.results.statistics.bootstrap import RESAMPLES, resamples
 from pipelines.results.statistics.intervals import percentile_interval
-from pipelines.results.statistics.samples import units_of
+from pipelines.results.statistics.samples import Sample, units_of
 from pipelines.results.values import Row, Table, Value
 from pipelines.specs.loading import load_experiment
 from pipelines.store.stage import Stage
@@ -504,8 +505,8 @@ def test_agreement_with_the_paper_and_between_tables() -> None:
     masks = table_of("segmentation", "mIoU", [4, 3, 2, 1], [None, 2, 3, None])
     found = agreements([bare(boxes), bare(masks)])
     assert found == (
-        Agreement("ours, t mAP50", "paper", pytest.approx(2 / 3), pytest.approx(1 / 3), 4),
-        Agreement("mAP50, t mAP50", "mIoU, t mIoU", pytest.approx(-1), pytest.approx(1 / 12), 4),
+        Agreement("ours, t mAP50", "paper", pytest.approx(2 / 3), -1, 1, 4),
+        Agreement("mAP50, t mAP50", "mIoU, t mIoU", pytest.approx(-1), -1, 1, 4),
     )
 
 
@@ -538,3 +539,40 @@ def test_agreement_of_metrics_turns_the_sign_where_lower_is_better() -> None:
         ("SD, q", "mAP50, t mAP50", pytest.approx(1)),
         ("MSE, q", "mAP50, t mAP50", pytest.approx(-1)),
     ]
+
+
+def clear(values: list[float], spread: float, seeds: int = 1) -> dict[str, Sample]:
+    rng = np.random.default_rng(3)
+    return {
+        f"m{n}": Sample(
+            np.full(seeds, one) + spread * rng.normal(size=seeds),
+            one + spread * rng.normal(size=RESAMPLES),
+            units_of([1] * 50),
+        )
+        for n, one in enumerate(values)
+    }
+
+
+def test_the_interval_of_tau_has_images_and_seeds_in_it_and_the_paper_has_none() -> None:
+    ours = [1.0, 2.0, 3.0, 3.1]
+    boxes = bare(table_of("detection", "mAP50", ours, [10.0, 20.0, 30.0, 40.0]))
+    ends = []
+    for spread, seeds in ((1e-3, 1), (0.1, 1), (1e-3, 3), (0.3, 3), (5.0, 1)):
+        sure = replace(boxes, samples={"mAP50": clear(ours, spread, seeds)})
+        (one,) = agreements([sure])
+        assert (one.second, one.tau, one.high) == ("paper", pytest.approx(1), pytest.approx(1))
+        ends.append(one.low)
+    # all six pairs are known; the last one is not; all; some; none
+    assert ends[:3] == pytest.approx([1, 4 / 6, 1])
+    assert -1 < ends[3] < 1
+    assert ends[4] == pytest.approx(-1)
+
+
+def test_tau_of_two_noisy_orders_is_wider_than_with_the_paper() -> None:
+    ours = [1.0, 2.0, 3.0, 3.1]
+    boxes = bare(table_of("detection", "mAP50", ours, [None] * 4))
+    masks = bare(table_of("segmentation", "mIoU", ours, [None] * 4))
+    boxes = replace(boxes, samples={"mAP50": clear(ours, 1e-3)})
+    masks = replace(masks, samples={"mIoU": clear(ours, 0.1)})
+    (one,) = agreements([boxes, masks])
+    assert (one.tau, one.low, one.high) == pytest.approx((1, 4 / 6, 1))
