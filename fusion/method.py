@@ -44,6 +44,10 @@ class FusionMethod(nn.Module):
     """What of the pair ``fuse_folder`` writes as it is, instead of calling `forward`; "both" is
     one image of four channels, RGB and infrared, for networks that see four."""
 
+    joins: ClassVar[tuple[str, ...]] = ()
+    """The methods on whose images networks are trained, each its own, whose answers are joined in
+    the place of one network's on fused images."""
+
     image_folders: ClassVar[tuple[str, ...]] = ()
     """Constructor parameters that name folders of images; what lies in these counts for the
     result, so that changed images make cached results stale."""

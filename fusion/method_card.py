@@ -30,6 +30,7 @@ class MethodCard:
     premade: bool
     image_folders: tuple[str, ...]
     stacked: bool
+    joins: tuple[str, ...]
     path: Path
 
 
@@ -69,6 +70,7 @@ def read_card(name: str, path: Path) -> MethodCard:
         premade=_switch(node, "by_name") and not _defines(node, "prepare"),
         image_folders=_words(node, "image_folders"),
         stacked=_text(node, "source") == "both",
+        joins=_words(node, "joins"),
         path=path,
     )
 

@@ -273,7 +273,7 @@ class Work:
                     futures[key] = make.submit(  # type: ignore[call-overload]
                         step.title, quote(step), self, seconds, wait_for=before
                     )
-                before = [futures[key]]
+                before = [*before, futures[key]]
         for _ in as_completed(list(futures.values())):
             check_not_stopped()
             if on_done is not None:

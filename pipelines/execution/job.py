@@ -44,9 +44,9 @@ class Job:
         """Return a file that the spec names, None when it names none."""
         return Path(self.local[key]) if key in self.local else None
 
-    def images(self, names: Iterable[str]) -> dict[str, Path]:
-        """Return the fused images of `names`."""
-        return {name: self.inputs["fused"] / "images" / f"{name}.png" for name in names}
+    def images(self, names: Iterable[str], role: str = "fused") -> dict[str, Path]:
+        """Return the fused images of `names`, which the input of a role made."""
+        return {name: self.inputs[role] / "images" / f"{name}.png" for name in names}
 
     def index(self) -> dict[str, Any]:
         """Return sizes and boxes by name, as they were checked."""

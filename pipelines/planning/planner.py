@@ -23,7 +23,7 @@ from pipelines.store.stage import Stage
 from pipelines.store.store import Store
 from pipelines.tasks.facts import Facts
 from pipelines.tasks.fusion import fusing_stage, method_check, perturbed_stages, training_stage
-from pipelines.tasks.task import Images, Task, task_of
+from pipelines.tasks.task import Chain, Images, Task, task_of
 
 
 class Planner:
@@ -61,6 +61,8 @@ class Planner:
         self, experiment: ExperimentSpec, method: MethodSpec, task: Task, seed: int
     ) -> tuple[Cell, tuple[Stage, ...]]:
         """Return one cell's chain of stages, and the checks to pass before any of them is made."""
+        if method.joined:
+            return self._joined(experiment, method, task, seed)
         spec = experiment.sections[task.name]
         dataset, index = self._open(images_of(experiment, task))
         builds = method_check(method, dataset, self._known)
@@ -80,6 +82,27 @@ class Planner:
         drawn = f" (seed {seed})" if task.seeded else own
         steps.append(Step(f"{task.verb} {method.row}{drawn}", chain.stages))
         checks = (builds,) if chain.check is None else (builds, chain.check)
+        return Cell(method, task, seed, tuple(steps)), checks
+
+    def _joined(
+        self, experiment: ExperimentSpec, method: MethodSpec, task: Task, seed: int
+    ) -> tuple[Cell, tuple[Stage, ...]]:
+        """Return the cell of a row that joins others: their stages, shared with them, and its own.
+
+        What it is shown upon are the images of the last of them.
+        """
+        spec = experiment.sections[task.name]
+        if task.join is None:
+            raise InputError(f"{task.name} cannot join several networks; take {method.row} out.")
+        made = {one.name: self.cell(experiment, one, task, seed) for one in method.joined}
+        chains = {name: Chain(cell.steps[-1].stages) for name, (cell, _) in made.items()}
+        dataset, index = self._open(images_of(experiment, task))
+        fused = list(made.values())[-1][0].result.inputs["fused"]
+        last = task.join(spec, chains, Images(fused, index, dataset))
+        drawn = f" (seed {seed})" if task.seeded else ""
+        steps = [step for cell, _ in made.values() for step in cell.steps]
+        steps.append(Step(f"{task.verb} {method.row}{drawn}", (last,)))
+        checks = tuple(check for _, own in made.values() for check in own)
         return Cell(method, task, seed, tuple(steps)), checks
 
     def perturbations(self, experiment: ExperimentSpec, cell: Cell) -> tuple[Disturbance, ...]:

@@ -18,7 +18,7 @@ from pipelines.results.values import Measured, Row, Table, difference
 from pipelines.specs.tasks import TaskSpec
 from pipelines.tasks.task import Task
 
-NO_IMAGE = "{rows}: makes no fused image, so that there is none to score."
+NO_IMAGE = "{rows}: no fused image is made, so that there is none to score."
 
 
 def experiment_evidence(results: Results) -> tuple[Evidence, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from fusion.errors import InputError
+from fusion.method_card import MethodCard
 from fusion.registry import card
 from fusion.training.settings import TrainSettings
 from pipelines.specs.base import LocalPath, Spec, expand
@@ -36,6 +37,8 @@ class MethodSpec(Spec):
     def _check(self) -> MethodSpec:
         if self.checkpoint and self.train:
             raise ValueError("give either checkpoint or train, not both")
+        if (self.checkpoint or self.train) and self.joined:
+            raise ValueError(f"{self.name} has no network to fuse with; take checkpoint, train out")
         taken = sorted(self.params.keys() & {"name", "checkpoint", "device"})
         if taken:
             raise ValueError(f'"{taken[0]}" is no parameter; write it beside params, not in it')
@@ -58,15 +61,25 @@ class MethodSpec(Spec):
     @property
     def makes_images(self) -> bool:
         """Whether it makes one image of a pair, to be looked at and scored."""
-        try:
-            return not card(self.name).stacked
-        except InputError:
-            return True  # what is wrong with it is said later
+        known = _card(self.name)
+        return known is None or not (known.stacked or known.joins)
+
+    @property
+    def joined(self) -> tuple[MethodSpec, ...]:
+        """The rows whose networks' answers make up this one's; of most methods none."""
+        known = _card(self.name)
+        return tuple(MethodSpec(name=name) for name in known.joins) if known else ()
 
 
 def _image_folders(method: str) -> tuple[str, ...]:
-    """Return the parameters of a method that name folders; what is wrong with it is said later."""
+    """Return the parameters of a method that name folders."""
+    known = _card(method)
+    return known.image_folders if known else ()
+
+
+def _card(method: str) -> MethodCard | None:
+    """Return the card of a method; what is wrong with one that has none is said later."""
     try:
-        return card(method).image_folders
+        return card(method)
     except InputError:
-        return ()
+        return None

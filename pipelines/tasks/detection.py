@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
 
+from detection.joining import JOIN_IOU
 from detection.settings import CONFIDENCE, NMS_IOU, STRIDE, DetectorSettings, Engine
 from pipelines.execution.job import Job, pictured
 from pipelines.specs.base import expand
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
 
     from detection.ap import PrecisionRecall
     from detection.matching import Ranking
+    from pipelines.datasets.dataset import Dataset
 
 CHECK = Kind("check_detector", 1, f"{__name__}:check_detector")
 TRAIN = Kind("train_detector", 2, f"{__name__}:train_detector", ("weights.pt",), resumable=True)
 # After a crash made anew: 0.5 s an image on one core, less than between two checkpoints.
 TEST = Kind("detect", 1, f"{__name__}:detect", ("predictions.json",))
+
+JOIN = Kind("join_boxes", 1, f"{__name__}:join_boxes", ("predictions.json",))
 
 MEANS = ("mAP50", "mAP50-95")
 DEVIATION = (
@@ -67,10 +71,20 @@ def chain(spec: DetectionSpec, seed: int, images: Images, known: Facts) -> Chain
     given = {**not_hashed(spec), **(start.local if start else {})}
     training = stage_of(TRAIN, facts, images.stages, {**local, **given})
     testing = {"detector": training, **images.stages}
-    # The engines agree: only who asks for the slow one gets a result of his own.
-    engine = {} if spec.engine == "faster" else {"engine": spec.engine}
-    test = stage_of(TEST, {"image_size": spec.image_size, **engine}, testing, local)
+    test = stage_of(TEST, {"image_size": spec.image_size, **_engine(spec)}, testing, local)
     return Chain((training, test), check)
+
+
+def join(spec: DetectionSpec, chains: Mapping[str, Chain], images: Images) -> Stage:
+    """Return the stage that joins the boxes of several detectors, each tested on its images."""
+    tests = {name: chain.stages[-1] for name, chain in chains.items()}
+    facts = {"iou": JOIN_IOU, **_engine(spec)}
+    return stage_of(JOIN, facts, {**tests, **images.stages}, local_of(images.dataset))
+
+
+def _engine(spec: DetectionSpec) -> dict[str, str]:
+    # The engines agree: only who asks for the slow one gets a result of his own.
+    return {} if spec.engine == "faster" else {"engine": spec.engine}
 
 
 def check_detector(job: Job) -> Metrics:
@@ -131,24 +145,41 @@ def train_detector(job: Job) -> Metrics:
 
 def detect(job: Job) -> Metrics:
     """Predict on the test split and compute AP per class; keep the predictions and their curves."""
-    from dataclasses import asdict
-
-    from detection.ap import evaluate
-    from detection.datasets import coco_ground_truth
     from detection.yolo.prediction import predict
-    from pipelines.datasets.labels import boxes_of
 
     dataset = job.dataset()
-    classes, names = dataset.spec.classes, dataset.splits["test"]
     found = predict(
         job.inputs["detector"] / "weights.pt",
-        job.images(names),
-        classes,
+        job.images(dataset.splits["test"]),
+        dataset.spec.classes,
         image_size=job.spec["image_size"],
         device=job.device,
         threads=job.threads,
         on_progress=job.progress("predicting"),
     )
+    return _evaluated(job, dataset, found)
+
+
+def join_boxes(job: Job) -> Metrics:
+    """Join what several detectors found on the test split, and compute AP as of one."""
+    from detection import joining
+
+    dataset, index = job.dataset(), job.index()
+    sizes = {name: (index[name]["width"], index[name]["height"]) for name in dataset.splits["test"]}
+    members = [job.inputs[role] for role in sorted(job.inputs.keys() - {"fused", "index"})]
+    found = [json.loads((one / "predictions.json").read_text("utf-8")) for one in members]
+    return _evaluated(job, dataset, joining.join_boxes(found, sizes))
+
+
+def _evaluated(job: Job, dataset: Dataset, found: list[dict[str, Any]]) -> Metrics:
+    """Compute AP per class; keep the predictions, their curves, and a few pictures."""
+    from dataclasses import asdict
+
+    from detection.ap import evaluate
+    from detection.datasets import coco_ground_truth
+    from pipelines.datasets.labels import boxes_of
+
+    classes, names = dataset.spec.classes, dataset.splits["test"]
     (job.out / "predictions.json").write_text(json.dumps(found), encoding="utf-8")
     entries = job.index()
     truth = boxes_of({name: entries[name] for name in names})
@@ -295,6 +326,11 @@ def testing_work(stage: Stage, sizes: Sizes) -> Work:
     )
 
 
+def joining_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of joining boxes, which takes less than reading the images to draw."""
+    return Work("", {}, sizes.test, sizes.height, sizes.width, data_bytes=100e3 * sizes.test)
+
+
 def network(
     given: Mapping[str, Any], device: str, training: bool
 ) -> tuple[nn.Module, Callable[[int, int, int], Tensor]]:
@@ -369,7 +405,10 @@ TASK = Task(
             lambda row: _loss(row, "val"),
         )
     },
-    works={TRAIN.name: training_work, TEST.name: testing_work},
+    works={TRAIN.name: training_work, TEST.name: testing_work, JOIN.name: joining_work},
+    join=join,
+    stacking="hue, saturation and brightness are drawn for RGB alone",
+    joining=f"boxes by weighted box fusion at IoU {JOIN_IOU:g}",
     paper="table4",
     deviations=deviations,
     order=10,

@@ -111,12 +111,24 @@ def perturbed_stages(clean: Stage, perturbation: Perturbation, known: Facts) -> 
         "code": known.module("fusion.perturb"),
     }
     sources = stage_of(PERTURB, facts, local={"dataset": fused.local["dataset"]})
-    again = replace(
-        fused,
-        spec={**fused.spec, "perturbed": perturbation.modality},
-        inputs={**fused.inputs, "perturbed": sources},
-    )
-    return sources, again, replace(clean, inputs={**clean.inputs, "fused": again})
+    made = {sources.key: sources}
+
+    def again(stage: Stage) -> Stage:
+        """Return a stage as it is of disturbed pairs; trainings and what they rest on stay."""
+        if "weights.pt" in stage.kind.products:
+            return stage
+        if stage.kind.name == FUSE.name:
+            spec = {**stage.spec, "perturbed": perturbation.modality}
+            changed = replace(stage, spec=spec, inputs={**stage.inputs, "perturbed": sources})
+        else:
+            inputs = {role: again(source) for role, source in stage.inputs.items()}
+            if all(inputs[role] is source for role, source in stage.inputs.items()):
+                return stage
+            changed = replace(stage, inputs=inputs)
+        return made.setdefault(changed.key, changed)
+
+    again(clean)
+    return tuple(made.values())
 
 
 def check_method(job: Job) -> Metrics:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CHECK = Kind("check_segmenter", 1, f"{__name__}:check_segmenter")
 TRAIN = Kind("train_segmenter", 3, f"{__name__}:train_segmenter", ("weights.pt",), resumable=True)
 TEST = Kind("segment", 2, f"{__name__}:segment", ("masks", "confusion.npz"), resumable=True)
+JOIN = Kind("join_masks", 1, f"{__name__}:join_masks", ("masks", "confusion.npz"), resumable=True)
 
 MEANS = ("mIoU", "mIoU w/o background")
 
@@ -52,6 +53,14 @@ def chain(spec: SegmentationSpec, seed: int, images: Images, known: Facts) -> Ch
     training = stage_of(TRAIN, facts, images.stages, {**local, **not_hashed(spec), **given})
     testing = stage_of(TEST, {}, {"segmenter": training, **images.stages}, local)
     return Chain((training, testing), stage_of(CHECK, network, local=given))
+
+
+def join(spec: SegmentationSpec, chains: Mapping[str, Chain], images: Images) -> Stage:
+    """Return the stage that asks several segmenters, each of its images, for one mask."""
+    members: dict[str, Stage] = {}
+    for name, one in chains.items():
+        members[name], members[f"{name} images"] = one.stages[0], one.stages[1].inputs["fused"]
+    return stage_of(JOIN, {}, {**members, **images.stages}, local_of(images.dataset))
 
 
 def check_segmenter(job: Job) -> Metrics:
@@ -103,19 +112,31 @@ def train_segmenter(job: Job) -> Metrics:
 
 def segment(job: Job) -> Metrics:
     """Predict masks on the test split and compute IoU per class from one confusion matrix."""
+    return _predicted(job, {"segmenter": "fused"})
+
+
+def join_masks(job: Job) -> Metrics:
+    """Predict masks by the mean of several segmenters' probabilities, and compute IoU as of one."""
+    roles = sorted(role for role in job.inputs if f"{role} images" in job.inputs)
+    return _predicted(job, {role: f"{role} images" for role in roles})
+
+
+def _predicted(job: Job, members: Mapping[str, str]) -> Metrics:
+    """Let the segmenters of some roles predict together, each from the images of another role."""
     import numpy as np
 
     from fusion.palette import MASKS
     from segmentation.iou import evaluate
-    from segmentation.prediction import predict, remaining
+    from segmentation.prediction import predict_together, remaining
 
     dataset = job.dataset()
-    names = dataset.splits["test"]
-    images, folder = job.images(names), job.out / "masks"
-    left = remaining(images, folder, MASKS)  # all, unless a run was interrupted
-    predict(
-        job.inputs["segmenter"] / "weights.pt",
-        left,
+    names, folder = dataset.splits["test"], job.out / "masks"
+    left = remaining(job.images(names), folder, MASKS)  # all, unless a run was interrupted
+    predict_together(
+        [
+            (job.inputs[role] / "weights.pt", job.images(left, fused))
+            for role, fused in members.items()
+        ],
         folder,
         palette=MASKS,
         device=job.device,
@@ -244,6 +265,15 @@ def testing_work(stage: Stage, sizes: Sizes) -> Work:
     )
 
 
+def joining_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of several segmenters, each of which sees every test image."""
+    trained = [role for role in stage.inputs if f"{role} images" in stage.inputs]
+    one = replace(stage, inputs={"segmenter": stage.inputs[trained[0]]})
+    work = testing_work(one, sizes)
+    often = len(trained)
+    return replace(work, images=often * work.images, handled=often * work.handled)
+
+
 def _network_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"architecture": settings["architecture"], "encoder": settings["encoder"]}
 
@@ -281,7 +311,10 @@ TASK = Task(
     logged=logged,
     read=read,
     resample=resample,
-    works={TRAIN.name: training_work, TEST.name: testing_work},
+    works={TRAIN.name: training_work, TEST.name: testing_work, JOIN.name: joining_work},
+    join=join,
+    stacking="brightness and contrast are drawn for all alike",
+    joining="the mean of the class probabilities of every pixel",
     histories={
         TRAIN.name: History(
             "Segmenter: cross-entropy on the training images",

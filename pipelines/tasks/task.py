@@ -97,7 +97,10 @@ class Task:
     the last one, whose manifest holds the metrics; of these `scores` returns one a column, and
     `logged` all that there are by the names under which MLflow shows them. `read` returns what the
     last stage kept, from its folder, and `resample` the columns' scores when image n counts
-    ``counts[r, n]`` times: float64[resamples, columns] from int32[resamples, images].
+    ``counts[r, n]`` times: float64[resamples, columns] from int32[resamples, images]. `join`
+    returns the last stage in the place of `chain`'s where a row joins what several chains, by
+    method, found, and `joining` says how; `stacking` says how images of four channels, RGB and
+    infrared, are augmented.
 
     With `per_image` the metrics are means over images, in units of their own, and the table is
     ordered by its mean rank: there are no `scores`, `read` and `resample`. A task that is not
@@ -120,6 +123,9 @@ class Task:
     scores: Callable[[Mapping[str, Any], Any], Sequence[Score]] | None = None
     read: Callable[[Path, Any], Kept] | None = None
     resample: Callable[[Any, NDArray[np.int32]], Floats] | None = None
+    join: Callable[[Any, Mapping[str, Chain], Images], Stage] | None = None
+    joining: str = ""
+    stacking: str = ""
     histories: Mapping[str, History] = field(default_factory=dict)
     paper: str = ""
     works: Mapping[str, Measure] = field(default_factory=dict)

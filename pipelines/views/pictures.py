@@ -34,7 +34,8 @@ def gather_pictures(results: Results, tables: Iterable[Table]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for one in results.cells:
         cell, row = one.cell, _file_name(one.cell.method.row)
-        for stage in one.stages:
+        # What a row joins are the other rows' stages, and drawn as theirs.
+        for stage in one.stages[-1:] if cell.method.joined else one.stages:
             kind = stage.stage.kind.name
             seed = f"-seed{cell.seed}" if kind != FUSE.name or cell.trains_fusion else ""
             title = f"{cell.method.row}, seed {cell.seed}"

@@ -13,9 +13,9 @@ from fusion.errors import InputError
 from fusion.pairs import read_rgb, stack, write_png
 from fusion.palette import MASKS
 from fusion.torch_tools import write_checkpoint
-from segmentation.datasets import write_mask
+from segmentation.datasets import read_mask, write_mask
 from segmentation.model import build_model, load_segmenter, normalise
-from segmentation.prediction import predict
+from segmentation.prediction import predict, predict_together
 from segmentation.settings import ARCHITECTURES, SegmenterSettings
 from segmentation.training import SegmenterResult, train
 
@@ -97,3 +97,24 @@ def test_a_fourth_channel_is_normalised_by_the_means_of_three() -> None:
     image = torch.full((1, 1, 1, 4), 255, dtype=torch.uint8)
     mean, std = (0.485 + 0.456 + 0.406) / 3, (0.229 + 0.224 + 0.225) / 3
     assert normalise(image)[0, 3, 0, 0].item() == pytest.approx((1 - mean) / std)
+
+
+def test_several_segmenters_decide_by_their_mean_probability(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is sure of class 1 alone, two are a little for class 0: the mean is for class 1."""
+    logits = {"sure": [0.0, 3.0], "one": [0.5, 0.0], "two": [0.5, 0.0]}
+    write_png(tmp_path / "a.png", np.zeros((4, 6), np.uint8))
+
+    class Told:
+        def __init__(self, weights: Path, device: torch.device) -> None:
+            self.values = logits[weights.stem]
+
+        def __call__(self, path: Path) -> torch.Tensor:
+            return torch.tensor(self.values).view(1, 2, 1, 1).expand(1, 2, 4, 6)
+
+    monkeypatch.setattr("segmentation.prediction._Segmenter", Told)
+    for names, label in ((["sure", "one", "two"], 1), (["one", "two"], 0), (["sure"], 1)):
+        members = [(tmp_path / f"{name}.pt", {"a": tmp_path / "a.png"}) for name in names]
+        made = predict_together(members, tmp_path / "masks", palette=MASKS)
+        assert (read_mask(made["a"], 2) == label).all(), names

@@ -36,6 +36,7 @@ HOMES = {
     "ultralytics": ("detection.yolo",),
     "faster_coco_eval": ("detection.ap",),
     "pycocotools": ("detection.ap",),
+    "ensemble_boxes": ("detection.joining",),
     "segmentation_models_pytorch": ("segmentation.model",),
     "timm": ("segmentation.model",),  # asked which encoders it has; the networks are smp's
     "albumentations": ("segmentation.samples",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipelines.results.protocol.controls import control_deviations
 from pipelines.results.protocol.networks import network_deviations
 from pipelines.results.protocol.settings import compare_settings
 from pipelines.results.protocol.stated import Stated, read_stated
@@ -48,6 +49,7 @@ def deviations(
             f"Not stated by the paper, ours: {often} training{'s' if seeds > 1 else ''} a row."
         )
     found.append(LUMINANCE if task.per_image else COLOR_DEVIATION.format(color=spec.dataset.color))
+    found += control_deviations(experiment, task)
     found += [*_dataset(spec), *network_deviations(experiment, stated), *experiment.deviations]
     return tuple(found)
 

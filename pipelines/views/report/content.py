@@ -180,6 +180,8 @@ def _speeds(cells: Sequence[FinishedCell]) -> tuple[Speed, ...]:
     """Return each method's mean over its fusing stages, those that are still there."""
     stages: dict[str, dict[str, Manifest]] = {}
     for one in cells:
+        if one.cell.method.joined:
+            continue  # nothing is fused
         if one.fused is not None and one.fused.manifest.metrics.get("images"):
             stages.setdefault(one.cell.method.row, {})[one.fused.stage.key] = one.fused.manifest
     return tuple(

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pipelines.execution.usage import COLUMNS
-from pipelines.results.finished import FinishedCell
+from pipelines.results.finished import FinishedCell, FinishedStage
 from pipelines.store.stage import Manifest, Stage
 from pipelines.store.store import Store
 from pipelines.tasks.fusion import FUSE, TRAIN
@@ -122,7 +122,7 @@ class CellRun:
         for name, value in {**self._finished.logged, **self._costs()}.items():
             yield Metric(metric_name(name), value, self.ended, 0)
         for one in self._finished.stages:
-            kind, begun = one.stage.kind.name, milliseconds(one.manifest.started)
+            kind, begun = self._place(one), milliseconds(one.manifest.started)
             for epoch, share, values in curve(one.epochs):
                 moment = begun + round(1000 * one.manifest.seconds * share)
                 for name, value in values.items():
@@ -131,6 +131,16 @@ class CellRun:
                 moment = begun + round(1000 * sample["seconds"])
                 for name in COLUMNS[1:]:
                     yield Metric(f"system/{kind}/{name}", sample[name], moment, step)
+
+    def _place(self, one: FinishedStage) -> str:
+        """Return what a stage's numbers and files stand under: its kind.
+
+        Where two networks are joined, it is said of which of them a stage is.
+        """
+        kind, fused = str(one.stage.kind.name), one.stage.inputs.get("fused", one.stage)
+        if not self._cell.method.joined or one.stage.key == self._cell.result.key:
+            return kind
+        return f"{kind}-{fused.spec['method']}"
 
     def _costs(self) -> dict[str, float]:
         """Return sums and peaks over the stages; "system/" is where MLflow looks for such."""
@@ -172,7 +182,7 @@ class CellRun:
         """Yield pictures, histories and manifests with the folder that they are shown in."""
         title = f"{self._cell.method.row}, seed {self._cell.seed}"
         for one in self._finished.stages:
-            kind = one.stage.kind.name
+            kind = self._place(one)
             for chart in stage_charts(one.stage, store, title):
                 yield kind, chart
             for name in (*FILES, *([one.history.file] if one.history else [])):
