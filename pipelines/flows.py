@@ -152,11 +152,12 @@ def train_fusion(
         plan = work.plan(experiment, overrides, tasks())
         remember(plan, work.store)
         first = next(rounds(plan, work.store))
-        steps = [cell.steps[0] for cell in first if cell.trains_fusion]
-        failures = work.run(plan, [[step] for step in steps])
+        chains = [cell.trainings for cell in first if cell.trains_fusion]
+        failures = work.run(plan, chains)
+        last = [chain[-1].stages[-1] for chain in chains]
     if failures:
         raise StageFailed("\n".join([*failures, KEPT]))
-    return sorted({work.store.directory(step.stages[0]) / "weights.pt" for step in steps})
+    return sorted({work.store.directory(stage) / "weights.pt" for stage in last})
 
 
 def run_experiment(

@@ -27,6 +27,11 @@ from pipelines.store.store import Store
 from pipelines.tasks.task import task_of
 
 FOLDER = "experiments"
+LATER = (
+    *(("near_duplicates", "found"), ("folds", None), ("fold", None), ("validated", False)),
+    *(("pretrain", None), ("pretrained", None)),
+)
+"""Keys that were added later, with the values that change nothing."""
 
 
 def spec_digest(spec: ExperimentSpec) -> str:
@@ -36,11 +41,8 @@ def spec_digest(spec: ExperimentSpec) -> str:
     return digest(_known_before(spec.model_dump(mode="json", exclude=absent)))[:16]
 
 
-LATER = (("near_duplicates", "found"), ("folds", None), ("fold", None), ("validated", False))
-
-
 def _known_before(value: Any) -> Any:
-    """Return plain values without the keys of datasets that are as they were without them."""
+    """Return plain values without the keys that say what was so before there were such keys."""
     if isinstance(value, list):
         return [_known_before(one) for one in value]
     if not isinstance(value, dict):

@@ -12,7 +12,7 @@ from pipelines.specs.perturbation import Disturbance
 from pipelines.store.digests import digest
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
-from pipelines.tasks.fusion import TRAIN
+from pipelines.tasks.fusion import TRAININGS
 from pipelines.tasks.task import Task
 
 
@@ -40,7 +40,12 @@ class Cell:
     @property
     def trains_fusion(self) -> bool:
         """Whether the chain begins with the training of a fusion network."""
-        return self.steps[0].stages[0].kind.name == TRAIN.name
+        return bool(self.trainings)
+
+    @property
+    def trainings(self) -> tuple[Step, ...]:
+        """The steps that train the fusion network; the last one's stage leaves its weights."""
+        return tuple(step for step in self.steps if step.stages[0].kind.name in TRAININGS)
 
     @property
     def stages(self) -> Iterator[Stage]:

@@ -22,7 +22,13 @@ from pipelines.specs.perturbation import WORDS, Disturbance
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
 from pipelines.tasks.facts import Facts
-from pipelines.tasks.fusion import fusing_stage, method_check, perturbed_stages, training_stage
+from pipelines.tasks.fusion import (
+    PRETRAIN,
+    fusing_stage,
+    method_check,
+    perturbed_stages,
+    training_stages,
+)
 from pipelines.tasks.task import Chain, Images, Task, task_of
 
 
@@ -39,23 +45,26 @@ class Planner:
         self._open = open_dataset
         self._known = known
 
-    def weights(self, method: MethodSpec, seed: int) -> Stage | None:
-        """Return the stage that trains `method`, or None when nothing is to be trained."""
+    def weights(self, method: MethodSpec, seed: int) -> tuple[Stage, ...]:
+        """Return the stages that train `method`, the last of which leaves its weights, if any."""
         if method.train is None:
-            return None
+            return ()
         dataset, index = self._open(method.train.dataset)
         if not dataset.splits:
             raise InputError(
                 f'{method.row} is to be trained on "{dataset.spec.name}", which has no split; '
                 f"give the dataset split.ratios, split.file, or folders per split."
             )
-        return training_stage(method, dataset, index, seed, self._known)
+        return training_stages(method, dataset, index, seed, self._known)
 
-    def fused(self, method: MethodSpec, spec: DatasetSpec, seed: int) -> tuple[Stage, Stage | None]:
-        """Return the stage that fuses a dataset, and the one that trains its weights, if any."""
+    def fused(
+        self, method: MethodSpec, spec: DatasetSpec, seed: int
+    ) -> tuple[Stage, tuple[Stage, ...]]:
+        """Return the stage that fuses a dataset, and those that train its weights, if any."""
         dataset, index = self._open(spec)
-        training = self.weights(method, seed)
-        return fusing_stage(method, dataset, index, training, self._known), training
+        trainings = self.weights(method, seed)
+        last = trainings[-1] if trainings else None
+        return fusing_stage(method, dataset, index, last, self._known), trainings
 
     def cell(
         self, experiment: ExperimentSpec, method: MethodSpec, task: Task, seed: int
@@ -71,14 +80,15 @@ class Planner:
                 f'{task.name}.select is "best", but the dataset "{dataset.spec.name}" has no split '
                 f'"val"; use select: last.'
             )
-        fused, training = self.fused(method, images_of(experiment, task), seed)
+        fused, trainings = self.fused(method, images_of(experiment, task), seed)
         channels = 4 if self._known.card(method.name).stacked else 3
         chain = task.chain(spec, seed, Images(fused, index, dataset, channels), self._known)
         # Failures are told by title, so no two stages may share one.
-        own = f" (seed {seed})" if training is not None else ""
+        own = f" (seed {seed})" if trainings else ""
         steps = [Step(f"fuse {method.row} on {dataset.spec.name}{own}", (fused,))]
-        if training is not None:
-            steps.insert(0, Step(f"train {method.row} (seed {seed})", (training,)))
+        for training in reversed(trainings):
+            verb = "pretrain" if training.kind.name == PRETRAIN.name else "train"
+            steps.insert(0, Step(f"{verb} {method.row} (seed {seed})", (training,)))
         drawn = f" (seed {seed})" if task.seeded else own
         steps.append(Step(f"{task.verb} {method.row}{drawn}", chain.stages))
         checks = (builds,) if chain.check is None else (builds, chain.check)

@@ -9,19 +9,40 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 from fusion.errors import InputError
 from fusion.method_card import MethodCard
 from fusion.registry import card
-from fusion.training.settings import TrainSettings
+from fusion.training.settings import PretrainSettings, TrainSettings
 from pipelines.specs.base import LocalPath, Spec, expand
 from pipelines.specs.dataset import DatasetSpec
 
 
-class FusionTrainingSpec(TrainSettings):
-    """How a fusion network is trained, and on which pairs."""
+class PretrainingSpec(PretrainSettings):
+    """How the part of a network is trained that has a training of its own before the rest."""
 
     model_config = ConfigDict(strict=False)  # to YAML, 1e-4 is text
+
+    seed: int | None = None
+    """Fixed seed; without it that of the rest's training."""
+
+
+class FusionTrainingSpec(TrainSettings):
+    """How a fusion network is trained, and on which pairs.
+
+    A method of which a part is trained first needs `pretrain`, or the file `pretrained` that such
+    a training has left; no other method takes either.
+    """
+
+    model_config = ConfigDict(strict=False)
 
     dataset: DatasetSpec
     seed: int | None = None
     """Fixed seed; without it the network is trained once per seed of the experiment."""
+    pretrain: PretrainingSpec | None = None
+    pretrained: LocalPath | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> FusionTrainingSpec:
+        if self.pretrain and self.pretrained:
+            raise ValueError("give either pretrain or pretrained, not both")
+        return self
 
 
 class MethodSpec(Spec):

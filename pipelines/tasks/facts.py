@@ -102,8 +102,12 @@ class Facts:
         return self._known[key]
 
 
-HASHED_APART = ("dataset", "initial_checkpoint", "encoder_checkpoint", "seed", "engine")
-"""Of files the bytes count and not where they lie, of a seed what is derived; `engine` tests."""
+HASHED_APART = (
+    *("dataset", "initial_checkpoint", "encoder_checkpoint", "seed", "engine"),
+    *("pretrain", "pretrained"),
+)
+"""Of files the bytes count and not where they lie, of a seed what is derived, of a first training
+its stage; `engine` tests."""
 NOT_HASHED = {
     "by_part": "asks for other tables of the same scores",
     "checkpoint_minutes": "an interrupted training ends with the weights of an uninterrupted one",

@@ -11,7 +11,7 @@ from fusion.errors import InputError
 from fusion.perturb import Perturbation
 from pipelines.datasets.dataset import Dataset
 from pipelines.execution.job import Job, pictured
-from pipelines.specs.method import MethodSpec
+from pipelines.specs.method import MethodSpec, PretrainingSpec
 from pipelines.store.digests import derive_seed, digest, names_digest
 from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, weights_digest
@@ -28,12 +28,20 @@ if TYPE_CHECKING:
 
 CHECK = Kind("check_method", 1, f"{__name__}:check_method")
 TRAIN = Kind("train_fusion", 2, f"{__name__}:train_fusion", ("weights.pt",), resumable=True)
+PRETRAIN = Kind("pretrain_fusion", 1, f"{__name__}:train_fusion", ("weights.pt",), resumable=True)
 FUSE = Kind("fuse", 3, f"{__name__}:fuse", ("images",), resumable=True)
 PERTURB = Kind("perturb", 1, f"{__name__}:perturb", ("images",), resumable=True)
+TRAININGS = (PRETRAIN.name, TRAIN.name)
+"""The kinds of stages that train a fusion network, in their order; the last leaves it whole."""
 HISTORIES = {
+    PRETRAIN.name: History(
+        "Fusion network's first part: its own loss on the training pairs",
+        "history.csv",
+        lambda row: row["total"],
+    ),
     TRAIN.name: History(
         "Fusion network: total loss on the training pairs", "history.csv", lambda row: row["total"]
-    )
+    ),
 }
 
 
@@ -49,6 +57,9 @@ def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:
     if method.checkpoint is not None:
         facts["checkpoint"] = weights_digest(method, method.checkpoint, known)
         local["checkpoint"] = str(method.checkpoint)
+    if method.train is not None and method.train.pretrained is not None:
+        facts["pretrained"] = _pretrained(method, method.train.pretrained, known)
+        local["pretrained"] = str(method.train.pretrained)
     images = known.image_folders(method.name, method.params)
     if images:
         found = {key: sorted(names) for key, names in images.items()}
@@ -57,20 +68,68 @@ def method_check(method: MethodSpec, dataset: Dataset, known: Facts) -> Stage:
     return stage_of(CHECK, facts, local=local)
 
 
-def training_stage(
+def training_stages(
     method: MethodSpec, dataset: Dataset, index: Stage, seed: int, known: Facts
-) -> Stage:
-    """Return the stage that trains `method` on a dataset that has a split."""
-    if method.train is None:
+) -> tuple[Stage, ...]:
+    """Return the stages that train `method` on a dataset that has a split.
+
+    The last leaves its weights; before it comes the training of its part, where it has one.
+    Raises InputError when that is lacking, or asked of a method that is trained at once.
+    """
+    recipe = method.train
+    if recipe is None:
         raise ValueError(f"{method.row} is not trained")
-    fixed = method.train.seed if method.train.seed is not None else seed
+    _check_recipe(method, known)
+    fixed = recipe.seed if recipe.seed is not None else seed
     facts = {
         **_facts(method, known),
         "pairs": known.splits(dataset, index.key),
-        "settings": hashed(method.train),
+        "settings": hashed(recipe),
         "seed": derive_seed("fusion", fixed),
     }
-    return stage_of(TRAIN, facts, local={**local_of(dataset), **not_hashed(method.train)})
+    local = {**local_of(dataset), **not_hashed(recipe)}
+    if recipe.pretrained is not None:
+        facts["pretrained"] = _pretrained(method, recipe.pretrained, known)
+        local["pretrained"] = str(recipe.pretrained)
+    if recipe.pretrain is None:
+        return (stage_of(TRAIN, facts, local=local),)
+    first = _pretraining_stage(method, recipe.pretrain, facts, fixed, known)
+    first = replace(first, local={**local_of(dataset), **not_hashed(recipe.pretrain)})
+    return first, stage_of(TRAIN, facts, {"pretrained": first}, local)
+
+
+def _pretraining_stage(
+    method: MethodSpec, own: PretrainingSpec, rest: Mapping[str, Any], seed: int, known: Facts
+) -> Stage:
+    """Return the first training, which knows nothing of what only the second depends on."""
+    ignored = known.card(method.name).pretraining_ignores
+    facts = {
+        **rest,
+        "params": {key: value for key, value in method.params.items() if key not in ignored},
+        "settings": hashed(own),
+        "seed": derive_seed("pretraining", own.seed if own.seed is not None else seed),
+    }
+    return stage_of(PRETRAIN, facts)
+
+
+def _check_recipe(method: MethodSpec, known: Facts) -> None:
+    part, recipe = known.card(method.name).pretrained, method.train
+    given = recipe is not None and bool(recipe.pretrain or recipe.pretrained)
+    if part and not given:
+        raise InputError(
+            f'{method.row}: the method "{method.name}" is trained in two, its {part} first; give '
+            f"train.pretrain (epochs, learning_rate, ...), or train.pretrained, the weights that "
+            f"such a training has left."
+        )
+    if given and not part:
+        raise InputError(
+            f'{method.row}: the method "{method.name}" is trained at once; take "pretrain" and '
+            f'"pretrained" out of its "train".'
+        )
+
+
+def _pretrained(method: MethodSpec, path: Path, known: Facts) -> str:
+    return known.file(path, f"{method.row}.train.pretrained")
 
 
 def fusing_stage(
@@ -138,6 +197,7 @@ def check_method(job: Job) -> Metrics:
     name = job.spec["method"]
     if job.spec["train"] and not method_class(name).trainable:
         raise InputError(f'The method "{name}" is inference only; take its "train" out.')
+    _check_pretrained(job)
     method = load_method(name, job.local.get("checkpoint"), **job.spec["params"])
     if "dataset" in job.local:
         method.require_names(list(job.dataset().pairs))
@@ -148,16 +208,31 @@ def check_method(job: Job) -> Metrics:
     return {"parameters": sum(p.numel() for p in method.parameters())}
 
 
+def _check_pretrained(job: Job) -> None:
+    """Raise InputError when the weights that a training is to go on from do not belong there."""
+    if "pretrained" not in job.local:
+        return
+    from fusion.registry import build_method, method_class, resolve_params
+    from fusion.training.parts import load_part
+
+    name, params = job.spec["method"], dict(job.spec["params"])
+    preset = params.pop("preset", None)
+    arguments = resolve_params(name, method_class(name), preset, params)
+    load_part(build_method(name, **arguments), name, arguments, Path(job.local["pretrained"]))
+
+
 def train_fusion(job: Job) -> Metrics:
-    """Train a fusion network on the training pairs."""
-    from fusion.training.settings import TrainSettings
+    """Train a fusion network on the training pairs, or its part that is trained first."""
+    from fusion.training.settings import PretrainSettings, TrainSettings
     from fusion.training.train import train
 
     dataset = job.dataset()
     chosen = {
         name: [dataset.pairs[n] for n in dataset.splits.get(name, ())] for name in ("train", "val")
     }
-    settings = TrainSettings(**job.spec["settings"], **job.local["settings"])
+    kind = PretrainSettings if job.kind == PRETRAIN.name else TrainSettings
+    settings = kind(**job.spec["settings"], **job.local["settings"])
+    first = job.inputs.get("pretrained")
 
     def on_epoch(row: Mapping[str, float]) -> None:
         job.report(int(row["epoch"]), settings.epochs, f"loss {row['total']:.3f}")
@@ -173,6 +248,7 @@ def train_fusion(job: Job) -> Metrics:
         device=job.device,
         threads=job.threads,
         on_epoch=on_epoch,
+        pretrained=first / "weights.pt" if first else job.path("pretrained"),
     )
     (job.out / "state.pt").unlink()
     return {"final": result.history[-1], "epochs": len(result.history)}
@@ -259,8 +335,15 @@ def _perturbed(job: Job, method: FusionMethod) -> dict[str, ImagePair]:
     return found
 
 
+def pretraining_work(stage: Stage, sizes: Sizes) -> Work:
+    """Return the work of the first training, in which a part sees both images of a pair."""
+    return replace(training_work(stage, sizes), network=f"{__name__}:part", partly=False)
+
+
 def training_work(stage: Stage, sizes: Sizes) -> Work:
     """Return the work of training: crops of pairs that are decoded once, in full batches."""
+    from fusion.registry import card
+
     settings = stage.spec["settings"]
     batch = settings["batch_size"]
     images = sizes.train * settings["crops_per_image"] // batch * batch
@@ -278,6 +361,7 @@ def training_work(stage: Stage, sizes: Sizes) -> Work:
         handled=2 * sizes.train * sizes.pixels,
         parameter_bytes=16,  # weights, and in the state weights and both of Adam's moments
         code=stage.spec["code"],
+        partly=bool(card(stage.spec["method"]).pretrained),
     )
 
 
@@ -318,6 +402,23 @@ def _network_of(stage: Stage) -> dict[str, Any]:
     return {"method": stage.spec["method"], "params": dict(stage.spec["params"])}
 
 
+def part(
+    given: Mapping[str, Any], device: str, training: bool
+) -> tuple[nn.Module, Callable[[int, int, int], Tensor]]:
+    """Return a method's part that is trained first, and what shows it random pairs."""
+    import torch
+
+    from fusion.registry import load_method
+
+    method = load_method(given["method"], device=device, **given["params"]).train(training)
+
+    def forward(batch: int, height: int, width: int) -> Tensor:
+        pair = torch.rand(2, batch, 1, height, width, device=device)
+        return method.pretraining_loss(*pair)["total"]
+
+    return method.get_submodule(method.pretrained), forward
+
+
 def network(
     given: Mapping[str, Any], device: str, training: bool
 ) -> tuple[nn.Module, Callable[[int, int, int], Tensor]]:
@@ -336,6 +437,7 @@ def network(
 
 
 WORKS: Mapping[str, Measure] = {
+    PRETRAIN.name: pretraining_work,
     TRAIN.name: training_work,
     FUSE.name: fusing_work,
     PERTURB.name: perturbing_work,

@@ -33,6 +33,7 @@ GROWTH = 4
 def count(job: Job) -> Metrics:
     """Count the operations (2 for a multiply-add) of one image's forward pass, and parameters.
 
+    With `training`, those of the gradients, too.
     Nothing is computed: tensors have shapes alone. A network that looks at its values is run on a
     small image, and its operations are taken to grow with the pixels. Large kernels count as the
     plain convolutions that they are.
@@ -49,8 +50,11 @@ def count(job: Job) -> Metrics:
 
     def operations(height: int, width: int, fake: bool) -> int:
         mode = FakeTensorMode(allow_non_fake_inputs=True) if fake else nullcontext()
-        with mode, torch.no_grad(), algorithm("direct"), FlopCounterMode(display=False) as counter:
-            forward(2, height, width)  # batch normalisation wants two
+        graph, direct = torch.set_grad_enabled(job.spec["training"]), algorithm("direct")
+        with mode, graph, direct, FlopCounterMode(display=False) as counter:
+            total = forward(2, height, width)  # batch normalisation wants two
+            if job.spec["training"]:
+                total.backward()  # type: ignore[no-untyped-call]
         return int(counter.get_total_flops())
 
     try:

@@ -53,6 +53,7 @@ class Work:
     whose change makes it another one); "" where nothing is worth counting. Images are shown
     `batch` at a time. `handled` are the pixels that are read or written as PNG, in all.
     `data_bytes` are left in the store, and `parameter_bytes` for each parameter of the network.
+    Where a training is one of some layers, `partly`, its step is counted with its own gradients.
     What is not known without the dataset is nan.
     """
 
@@ -68,6 +69,7 @@ class Work:
     handled: float = 0.0
     data_bytes: float = 0.0
     parameter_bytes: int = 0
+    partly: bool = False
     code: str = ""
 
     @property

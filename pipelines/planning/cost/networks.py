@@ -87,12 +87,13 @@ class Networks:
         if not work.network:
             return Count(0.0, 0)
         height, width = _size_of(work)
-        spec = {"network": work.network, "given": work.given, "training": False, "code": work.code}
+        step = work.training and work.partly
+        spec = {"network": work.network, "given": work.given, "training": step, "code": work.code}
         stage = stage_of(COUNT, {**spec, "height": height, "width": width})
         found = self._made(stage, "counting operations")
         if found is None:
             return None
-        operations = found["operations"] * (BACKWARD if work.training else 1)
+        operations = found["operations"] * (BACKWARD if work.training and not step else 1)
         return Count(operations / (height * width), found["parameters"])
 
     def speed(self, work: Work) -> Speed | None:

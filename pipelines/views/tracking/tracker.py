@@ -202,8 +202,8 @@ class Tracker:
 
     def _register(self, cell: Cell) -> str | None:
         """Return the id of the cell's trained network in the registry, None when it has none."""
-        stage = cell.steps[0].stages[0]
-        if not cell.trains_fusion or (training := read_stage(stage, self._store)) is None:
+        stage = cell.trainings[-1].stages[-1] if cell.trains_fusion else None
+        if stage is None or (training := read_stage(stage, self._store)) is None:
             return None
         if stage.key not in self._models:
             registry = Registry(self.connect(), self._parent)

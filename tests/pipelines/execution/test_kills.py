@@ -1,7 +1,8 @@
 """A stage killed at random moments, and taken up each time, ends as if nobody had touched it.
 
 ``FUSE_THEN_KILLS=10 pytest -s tests/pipelines/execution/test_kills.py`` kills ten times, in a
-training of 12 epochs and in a fusing of 100 pairs, and prints the moments.
+training of 12 epochs and in a fusing of 100 pairs, and half as often in each training of a network
+that has two, and prints the moments.
 """
 
 from __future__ import annotations
@@ -82,10 +83,12 @@ def made(stages: tuple[Stage, ...], store: Store, kind: str) -> Manifest:
     return manifest
 
 
-def killed(stage: Stage, store: Store, moment: Callable[[list[int]], Moment]) -> Manifest:
-    """Make a stage with `KILLS` kills; `moment` is given what all runs before have seen."""
+def killed(
+    stage: Stage, store: Store, moment: Callable[[list[int]], Moment], kills: int = KILLS
+) -> Manifest:
+    """Make a stage with `kills` kills; `moment` is given what all runs before have seen."""
     seen: list[int] = []
-    for number in range(KILLS):
+    for number in range(kills):
         run = Killer(stage, store, moment(seen))
         with pytest.raises(StageFailed, match="ended with code -9"):
             run.run()
@@ -156,3 +159,32 @@ def test_a_killed_fusing_ends_with_the_same_images(write_experiment: Write, tmp_
     print(f"images: {found.digest} uninterrupted, and after {KILLS} kills")
     assert found.metrics["images"] == PAIRS
     assert 0 < found.metrics["kept"] < PAIRS
+
+
+def test_a_network_killed_in_each_of_its_trainings_ends_with_the_same_weights(
+    write_experiment: Write, tmp_path: Path
+) -> None:
+    write_scenes(tmp_path / "scenes", seed=0, train=4, val=0, test=1, height=96, width=96)
+    masks = {"name": "masks", "layout": "msrs", "root": str(tmp_path / "scenes" / "msrs")}
+    recipe = {"epochs": 6, "batch_size": 2, "crop": 64, "checkpoint_minutes": 0}
+    train = {"dataset": masks, **recipe, "pretrain": recipe}
+    network = {"name": "dm_fnet", "params": {"preset": "tiny"}, "train": train}
+    scoring = {"dataset": masks, "metrics": ["SD"]}
+    path = write_experiment(methods=[network], detection=None, segmentation=None, scoring=scoring)
+    whole, store = Store(tmp_path / "whole"), Store(tmp_path / "killed")
+    stages = planned(path, whole, "scoring")
+    made(stages, whole, "train_fusion")
+    lots = np.random.default_rng(0)
+
+    def moment(seen: list[int]) -> Moment:
+        target = max(seen, default=0) + 2
+        return lambda done: float(lots.uniform(0, 0.1)) if done >= target else None
+
+    for stage in stages[:2]:
+        expected = whole.manifest(stage)
+        found = killed(stage, store, moment, KILLS // 2)
+        assert expected is not None
+        assert found.digest == expected.digest
+        print(f"{stage.kind.name}: {found.digest} uninterrupted, and after {KILLS // 2} kills")
+        weights = [one.directory(stage) / "weights.pt" for one in (whole, store)]
+        assert weights[0].read_bytes() == weights[1].read_bytes()

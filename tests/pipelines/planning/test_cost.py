@@ -113,7 +113,7 @@ def test_tested_images_are_letterboxed(pixels: tuple[int, int], longer: int, sho
 def test_every_task_says_the_work_of_its_stages() -> None:
     for task in tasks():
         assert task.works, task.name
-    assert set(fusion.WORKS) == {"train_fusion", "fuse", "perturb"}
+    assert set(fusion.WORKS) == {"pretrain_fusion", "train_fusion", "fuse", "perturb"}
 
 
 def test_a_network_that_looks_at_its_values_is_counted_on_a_small_image(tmp_path: Path) -> None:

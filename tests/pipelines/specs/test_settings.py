@@ -14,17 +14,21 @@ from pydantic import BaseModel, ValidationError
 from pipelines.datasets.scenes.writing import write_scenes
 from pipelines.planning.planner import make_plan
 from pipelines.specs.loading import load_experiment
-from pipelines.specs.method import FusionTrainingSpec
+from pipelines.specs.method import FusionTrainingSpec, PretrainingSpec
 from pipelines.store.store import Store
 from pipelines.tasks.facts import NOT_HASHED
 from pipelines.tasks.task import sections, task_of
 
 Write = Callable[..., Path]
+RECIPE = {"epochs": 4, "batch_size": 2, "crop": 32}
 SETTINGS: dict[str, type[BaseModel]] = {
     "methods.0.train": FusionTrainingSpec,
+    "methods.0.train.pretrain": PretrainingSpec,
     **sections(),
 }
 """All models of settings, by their place in an experiment."""
+APART = ("pretrained",)
+"""What stands in another one's place; it has a test of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +49,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def experiment(root: Path) -> dict[str, Any]:
     """The keys of an experiment with one of each model of settings, on the scenes in `root`."""
     masks = {"name": "masks", "layout": "msrs", "root": str(root / "msrs")}
-    train = {"dataset": masks, "epochs": 4, "batch_size": 2, "crop": 32}
-    network = {"name": "lkc_funet", "params": {"preset": "tiny"}, "train": train}
+    train = {"dataset": masks, **RECIPE, "pretrain": RECIPE}
+    network = {"name": "dm_fnet", "params": {"preset": "tiny"}, "train": train}
     return {"methods": [network], "scoring": {"dataset": masks}}
 
 
 def others(key: str, value: Any, choices: tuple[Any, ...], root: Path) -> Iterator[Any]:
     """Yield what might stand in the place of a setting's value."""
+    if key == "pretrain":
+        yield {**value.model_dump(mode="json"), "epochs": 7}
     if key == "dataset":
         yield {**value.model_dump(mode="json"), "root": str(root / "other" / value.layout)}
     yield from {
@@ -105,9 +111,10 @@ def test_another_value_of_any_setting_is_another_result(
 
     spec = load_experiment(path)
     spec = spec.methods[0].train if place.startswith("methods") else getattr(spec, task)
+    spec = spec.pretrain if place.endswith(".pretrain") else spec
     assert type(spec) is SETTINGS[place]
     before = key({})
-    wanted = [name for name in SETTINGS[place].model_fields if name not in NOT_HASHED]
+    wanted = [name for name in SETTINGS[place].model_fields if name not in {*NOT_HASHED, *APART}]
     idle = [n for n in wanted if key({f"{place}.{n}": changed(spec, n, root)}) == before]
     assert idle == [], (
         "another value of these leaves a finished result in place; hash them, or give the reason "
@@ -121,9 +128,10 @@ def test_what_is_not_hashed_still_reaches_the_training(
     path = str(write_experiment(root, **experiment(root)))
     spec = load_experiment(path, {"methods.0.train.checkpoint_minutes": 3})
     plan = make_plan(spec, Store(session_store), (task_of("scoring"),), lambda title: silent)
-    training = next(plan.cells[0].stages)
+    first, training = (step.stages[0] for step in plan.cells[0].trainings)
     assert training.kind.name == "train_fusion"
     assert training.local["settings"] == {"checkpoint_minutes": 3}
+    assert first.local["settings"] == {"checkpoint_minutes": 10}
 
 
 def silent(done: int, total: int, remark: str) -> None:
