@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Files that are whole or not there at all, and that a power cut leaves so."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import csv
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
+
+SYNCED_AT_ONCE = 8
 
 
 def write_atomically(path: Path, content: bytes | str | Callable[[BinaryIO], object]) -> None:
@@ -32,6 +35,44 @@ def write_atomically(path: Path, content: bytes | str | Callable[[BinaryIO], obj
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
+
+
+def write_durably(path: Path, content: bytes | str | Callable[[BinaryIO], object]) -> None:
+    """Write as `write_atomically` does, and return once a power cut cannot undo it.
+
+    For what took long to compute: it waits for the disk.
+    """
+
+    def write(stream: BinaryIO) -> None:
+        if callable(content):
+            content(stream)
+        else:
+            stream.write(content.encode() if isinstance(content, str) else content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+    write_atomically(path, write)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Return once a file's bytes, or the entries of a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Return once everything under `folder` is on disk: the files, then the folders' entries."""
+    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    files = [path for place in folders for path in place.iterdir() if path.is_file()]
+    # At once: one by one, each file waits for a write of the file system's journal.
+    with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
+        list(pool.map(sync, files))
+    for place in reversed(folders):
+        sync(place)
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fusion.errors import InputError
-from fusion.files import write_atomically
+from fusion.files import write_durably
 
 REHEARSAL = "rehearse:"
 REHEARSED_IMAGES = "FUSE_THEN_REHEARSED_IMAGES"
@@ -127,10 +127,10 @@ def widened(weight: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` to `path` with torch.save, atomically; equal contents give equal bytes."""
+    """Write `content` to `path` with torch.save, durably; equal contents give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # To a stream: given a path, torch.save puts the file's name into the file.
-    write_atomically(path, lambda stream: torch.save(dict(content), stream))
+    write_durably(path, lambda stream: torch.save(dict(content), stream))
 
 
 def load_checkpoint(path: Path) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fusion.errors import InputError
-from fusion.files import write_atomically
+from fusion.files import write_durably
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Plan
 from pipelines.specs.experiment import ExperimentSpec, experiment_model
@@ -64,7 +64,7 @@ def remember(plan: Plan, store: Store) -> Path:
         before = _read(path) if path.is_file() else {"cells": [], "stages": {}}
         told = _told(plan, before)
         if told != before:
-            write_atomically(path, json.dumps(told, indent=1))
+            write_durably(path, json.dumps(told, indent=1))
     return path
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
+from fusion.files import sync, sync_tree, write_durably
 from pipelines.store.files import FileDigests, tree_digest
 from pipelines.store.stage import Manifest, Stage
 
@@ -98,6 +99,8 @@ class Store:
     def commit(self, stage: Stage, facts: Mapping[str, Any]) -> None:
         """Write the manifest last and rename the partial directory into place.
 
+        What is finished is on disk, whole, before it counts: a power cut leaves it, or leaves it
+        to be made again.
         `facts` are the manifest's fields but for the stage's own, its inputs' and its products'.
         Raises Vanished when an input is no longer there.
         """
@@ -107,16 +110,16 @@ class Store:
         if usage.is_file():
             manifest |= json.loads(usage.read_text(encoding="utf-8"))
             usage.unlink()
-        with path.open("w", encoding="utf-8") as stream:
-            json.dump(manifest, stream, indent=1, sort_keys=True)
-            stream.flush()
-            os.fsync(stream.fileno())
+        sync_tree(partial)
+        write_durably(path, json.dumps(manifest, indent=1, sort_keys=True))
         final.parent.mkdir(parents=True, exist_ok=True)
         stale = partial.with_suffix(".stale")
         if final.exists():  # made of inputs that have changed since
             shutil.rmtree(stale, ignore_errors=True)
             final.rename(stale)
         partial.rename(final)
+        for place in (final.parent, final.parent.parent, self.root, partial.parent):
+            sync(place)
         shutil.rmtree(stale, ignore_errors=True)
 
     def _identity(self, stage: Stage) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from fusion.errors import InputError
-from fusion.files import write_atomically
+from fusion.files import write_atomically, write_durably
 from fusion.torch_tools import limited_threads, load_checkpoint, resolve_device, write_checkpoint
 
 
@@ -36,6 +37,25 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
         write_atomically(path, fail)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_is_written_durably_is_on_disk_before_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "a.txt", []
+    fsync = os.fsync
+
+    def synchronise(descriptor: int) -> None:
+        fsync(descriptor)
+        seen.append((os.fstat(descriptor).st_ino, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", synchronise)
+    write_durably(path, lambda stream: stream.write(b"by hand"))
+    assert path.read_bytes() == b"by hand"
+    assert seen == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+    write_durably(path, "text")
+    write_durably(path, b"bytes")
+    assert path.read_bytes() == b"bytes"
 
 
 def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:

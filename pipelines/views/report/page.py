@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from fusion.files import write_atomically
+from fusion.files import write_durably
 from pipelines.execution.progress import Screen
 from pipelines.results.conclusions.agreement import agreements
 from pipelines.results.conclusions.evidence import Evidence
@@ -51,7 +51,7 @@ def write_report(
     path.parent.mkdir(exist_ok=True)
     with screen.step("reading results and drawing") as progress:
         text = page(collect(results, evidence, agreements(evidence), progress))
-    write_atomically(path, text)
+    write_durably(path, text)
 
 
 def page(report: Report) -> str:

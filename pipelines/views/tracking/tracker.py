@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from fusion.files import write_durably
 from pipelines.execution.job import Progress
 from pipelines.planning.memory import spec_digest
 from pipelines.planning.plan import Cell, Plan
@@ -96,7 +97,7 @@ class Tracker:
         client.set_terminated(self._parent, "FINISHED" if done else "FAILED", self._ended(results))
         if results.complete:
             self._note.parent.mkdir(exist_ok=True)
-            self._note.write_text(self._state(results), encoding="utf-8")
+            write_durably(self._note, self._state(results))
 
     def sync(self, progress: Progress) -> Counter[str]:
         """Write all that the store holds of the experiment, whatever was published before."""

@@ -80,6 +80,37 @@ def test_a_crash_before_the_rename_leaves_nothing_that_counts(
     assert store.manifest(stage) is not None
 
 
+def test_all_is_on_disk_before_it_counts_and_then_that_it_counts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = by_hand("fuse", 1, {})
+    synced: set[int] = set()
+    lost: list[set[str]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synchronise(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.add(os.fstat(descriptor).st_ino)
+
+    def power_cut(self: Path, target: Path) -> Path:
+        places = [self, *self.rglob("*")]
+        lost.append({place.name for place in places if place.stat().st_ino not in synced})
+        synced.clear()
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synchronise)
+    monkeypatch.setattr(Path, "rename", power_cut)
+    with store.claim(stage, keep=False) as out:
+        (out / "images" / "more").mkdir(parents=True)
+        for name in ("a.png", "b.png", "more/c.png"):
+            (out / "images" / name).write_bytes(b"image")
+        store.commit(stage, facts(digest="r"))
+    assert lost == [set()]
+    finished = store.directory(stage)
+    places = (finished.parent, finished.parent.parent, store.root, store.partial(stage).parent)
+    assert {place.stat().st_ino for place in places} <= synced
+
+
 def test_a_claim_wipes_what_was_left_unless_told_to_keep(store: Store) -> None:
     stage = by_hand("train_fusion", 1, {})
     with store.claim(stage, keep=True) as partial:
