@@ -35,10 +35,12 @@ def blocked_stages(plan: Plan, store: Store) -> dict[str, Stage]:
         bare = method.model_copy(update={"checkpoint": None})
         try:
             cell, _ = planner.cell(plan.experiment, bare, task, seed)
+            asked = planner.perturbations(plan.experiment, cell)
+            cells = [cell, *(planner.perturbed(plan.experiment, cell, how) for how in asked)]
         except InputError:
             continue
         if cell.title not in planned:
-            found |= {stage.title: stage for stage in cell.stages}
+            found |= {stage.title: stage for one in cells for stage in one.stages}
     return found
 
 

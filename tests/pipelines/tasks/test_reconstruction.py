@@ -20,6 +20,7 @@ from fusion.reconstruction.simulation import NOISE
 from pipelines.execution.job import Job
 from pipelines.execution.runner import make_here
 from pipelines.planning.cost.history import Works
+from pipelines.planning.cost.sketches import blocked_stages
 from pipelines.planning.memory import recall, remember
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
@@ -162,6 +163,19 @@ def test_every_stage_says_how_much_work_it_is(plan: Plan) -> None:
     for kind in (TRAIN, RECONSTRUCT):
         found = [s for c in plan.perturbed for s in c.stages if s.kind.name == kind.name]
         assert all((work := works.of(stage)) is not None and work.known for stage in found)
+
+
+def test_a_shipped_experiment_says_what_it_would_do_without_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSE_THEN_DATA", "/nowhere")
+    bare = {"methods": ["average"]}
+    spec, store = load_experiment("reconstruct-paper", bare), Store(tmp_path)
+    made = make_plan(spec, store, (task_of("scoring"),), no_report, start)
+    assert [title for title, _ in made.blocked] == ["average / scoring / seed 0"]
+    kinds = [stage.kind.name for stage in blocked_stages(made, store).values()]
+    assert kinds.count(TRAIN.name) == 1
+    assert kinds.count(RECONSTRUCT.name) == 4
 
 
 # What the stages keep.
