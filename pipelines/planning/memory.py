@@ -37,7 +37,8 @@ LATER = (
 def spec_digest(spec: ExperimentSpec) -> str:
     """Return sixteen hex digits that identify a resolved experiment, whatever its data hold."""
     # Experiments of before there were such keys keep their identity.
-    absent = {key for key in ("perturb", "reconstruction") if getattr(spec, key) is None}
+    later = ("perturb", "reconstruction", "seed_variance")
+    absent = {key for key in later if getattr(spec, key) is None}
     return digest(_known_before(spec.model_dump(mode="json", exclude=absent)))[:16]
 
 

@@ -12,6 +12,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.execution.job import Progress
 from pipelines.execution.runner import Start, Step
 from pipelines.execution.worker import Worker
+from pipelines.planning.lending import lender
 from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.preparation import Preparation
 from pipelines.planning.undersampled import undersampled_checks, undersampled_steps
@@ -171,8 +172,10 @@ def make_plan(
 ) -> Plan:
     """Resolve an experiment whole: every cell a chain of stages, or the reason why it cannot run.
 
-    A bad dataset or checkpoint blocks its cells only; the others are planned.
+    A bad dataset or checkpoint blocks its cells only; the others are planned. Raises InputError
+    where another experiment is to lend a seed variance, and has none.
     """
+    lender(experiment, store)
     cells: list[Cell] = []
     perturbed: list[Cell] = []
     blocked: list[tuple[str, str]] = []

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pipelines.results.conclusions import raced
 from pipelines.results.conclusions.evidence import Evidence, conclude
+from pipelines.results.conclusions.lent import lent
 from pipelines.results.finished import Results
 from pipelines.results.protocol.conditions import differing_conditions
 from pipelines.results.protocol.deviations import deviations
@@ -89,4 +90,7 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
     race = results.races.get(task.name)
     if race is not None:
         table = replace(table, notes=(*table.notes, raced.told(race, saved(results, task))))
-    return conclude(table, measured, visible, race=race)
+    borrowed, whose_seeds = lent(results, task, part, columns)
+    if whose_seeds and measured:
+        table = replace(table, notes=(*table.notes, whose_seeds))
+    return conclude(table, measured, visible, borrowed, race)

@@ -25,11 +25,14 @@ class ExperimentSpec(Spec):
 
     Its model, which `experiment_model` returns, has one more key for each task: the task's section.
     `paper` names for tasks the printed tables that stand beneath ours, TABLE/PART for a part.
+    `seed_variance`, "from EXPERIMENT", lends methods of one seed the seed variance of a remembered
+    experiment, or of a file of tables as JSON.
     """
 
     name: str = Field(pattern=r"^\w[\w .-]*$")
     methods: tuple[MethodSpec, ...] = Field(min_length=1)
     seeds: Seeds = (0,)
+    seed_variance: str | None = Field(default=None, pattern=r"^from \S.*$")
     perturb: PerturbSpec | None = None
     reconstruction: ReconstructionSpec | None = None
     paper: dict[str, str | None] = Field(default_factory=dict)
@@ -87,6 +90,11 @@ class ExperimentSpec(Spec):
     def _check_seeds(self) -> None:
         if len(set(self.all_seeds)) != len(self.all_seeds) or not self.all_seeds:
             raise ValueError("seeds must be a list of different whole numbers")
+        if self.seed_variance is not None and len(self.all_seeds) > 1:
+            raise ValueError(
+                f"seed_variance is for methods of one seed; these have {len(self.all_seeds)} of "
+                f"their own: remove it"
+            )
         if self.race is not None and len(self.methods) < 2:
             raise ValueError("seeds are raced among at least two methods; give a list of seeds")
         labelled = [name for name, one in sections().items() if one.labels_for is not None]

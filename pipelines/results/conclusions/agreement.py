@@ -60,12 +60,12 @@ def agreements(evidence: Sequence[Evidence]) -> tuple[Agreement, ...]:
     for one in evidence:
         found += _with_the_paper(one)
     for first, second in combinations(evidence, 2):
-        found += _agreement(_headline(first), _headline(second))
+        found += agreement(_headline(first), _headline(second))
     shares = [one for one in evidence if not task_of(one.table.task).per_image]
     for one in evidence:
         for order in _metrics(one):
             for share in shares:
-                found += _agreement(order, _headline(share))
+                found += agreement(order, _headline(share))
     return tuple(found)
 
 
@@ -77,7 +77,7 @@ def _with_the_paper(one: Evidence) -> Iterator[Agreement]:
         columns = {f"{c}, {table.title}": c for c in table.columns if c != MEAN_RANK}
     for title, column in columns.items():
         paper = Order("paper", _merit(table, column, "paper"), None)
-        yield from _agreement(_order(one, column, title), paper)
+        yield from agreement(_order(one, column, title), paper)
 
 
 def _metrics(one: Evidence) -> Iterator[Order]:
@@ -106,13 +106,14 @@ def _merit(table: Table, column: str, kind: str) -> dict[str, float]:
     return found
 
 
-def _agreement(first: Order, second: Order) -> list[Agreement]:
+def agreement(first: Order, second: Order) -> list[Agreement]:
+    """Return how far two orders agree; nothing under three common methods, or of equal ones."""
     rows = [row for row in first.merit if row in second.merit]
     ours, theirs = (np.array([one.merit[row] for row in rows]) for one in (first, second))
     if (tau := kendall(ours, theirs)) is None:
         return []
     both = sum(one.samples is not None for one in (first, second))
-    known = [_known(one, rows, ALPHA / both) for one in (first, second)]
+    known = [_known(one, rows, ALPHA / max(1, both)) for one in (first, second)]
     low, high = tau_range(ours, theirs, known[0] & known[1])
     return [Agreement(first.title, second.title, tau, min(low, tau), max(high, tau), len(rows))]
 
