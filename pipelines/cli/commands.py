@@ -54,6 +54,12 @@ COMMANDS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "fuse-then plan demo",
         ),
         (
+            "power",
+            "plan:power",
+            "Say how many images, scenes, folds and seeds it takes to see a difference.",
+            "fuse-then power scenes --difference 1.0 --from scenes",
+        ),
+        (
             "table",
             "plan:table",
             "Print the tables of an experiment from whatever is finished.",

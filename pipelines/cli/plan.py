@@ -6,18 +6,24 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
+from fusion.errors import InputError, did_you_mean
 from pipelines.cli.options import Experiment, ExperimentOptions, WorkOptions
 
 if TYPE_CHECKING:
     from pipelines.planning.plan import Plan
+    from pipelines.results.conclusions.designs import Basis
     from pipelines.results.finished import Results
     from pipelines.results.values import Table
+    from pipelines.specs.experiment import ExperimentSpec
     from pipelines.store.stage import Stage
     from pipelines.store.store import Store
+    from pipelines.tasks.task import Task
 
 AS_WRITTEN = ExperimentOptions()
 AS_WRITTEN_WORK = WorkOptions()
@@ -128,6 +134,145 @@ def paper(
 
     print_tables(printed_tables(table), form)
     return 0
+
+
+@Parameter(name="*", group=Group("What is not in the store may be stated, in points (percent)"))
+@dataclass(frozen=True)
+class Assumed:
+    """How much results vary, where no finished results tell."""
+
+    seed_sd: Annotated[
+        float | None,
+        Parameter(metavar="POINTS", help="Standard deviation of one training's result."),
+    ] = None
+    image_sd: Annotated[
+        float | None,
+        Parameter(
+            metavar="POINTS",
+            help="Standard deviation over images of the difference of two methods on one image.",
+        ),
+    ] = None
+    scene_effect: Annotated[
+        float,
+        Parameter(
+            metavar="FACTOR",
+            help="How many times the variance near-duplicate images make of --image-sd's.",
+        ),
+    ] = 1.0
+    images: Annotated[
+        int | None, Parameter(metavar="N", help="Test images (default: the dataset's).")
+    ] = None
+
+
+NOTHING = Assumed()
+
+
+def power(
+    experiment: Experiment,
+    /,
+    *,
+    difference: Annotated[
+        float, Parameter(metavar="POINTS", help="What is to be seen, in points (percent).")
+    ] = 1.0,
+    task: Annotated[
+        str | None,
+        Parameter(metavar="TASK", help="One of its tasks (default: all with AP, IoU)."),
+    ] = None,
+    wanted: Annotated[
+        float, Parameter(name="--power", metavar="SHARE", help="How surely it is to be seen.")
+    ] = 0.8,
+    source: Annotated[
+        str | None,
+        Parameter(
+            name="--from",
+            metavar="EXPERIMENT",
+            help="Whose finished results tell the variances (default: its own).",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        Parameter(metavar="DIR", help="Where to draw (default: results/NAME in the store)."),
+    ] = None,
+    assumed: Assumed = NOTHING,
+    options: ExperimentOptions = AS_WRITTEN,
+) -> int:
+    """Say how many images, scenes, folds and seeds it takes to see a difference, and draw it."""
+    from pipelines.planning.lacks import assumed_data
+    from pipelines.results.conclusions import designs
+    from pipelines.results.statistics.race import share
+    from pipelines.views.power import aligned, write_power
+
+    if not (difference > 0 and 0 < wanted < 1):
+        raise InputError("--difference must be above 0 points, and --power between 0 and 1.")
+    for key, value in vars(assumed).items():
+        if value is not None and value <= 0:
+            raise InputError(f"--{key.replace('_', '-')} must be above 0; it is {value:g}.")
+    with assumed_data():
+        made, store = planned(experiment, options)
+    spec = made.experiment
+    asked = _shares(spec, task)
+    level = designs.Wanted(difference, len(spec.methods), wanted)
+    if spec.race is not None:
+        level = replace(level, alpha=share(spec.race))
+    for one in asked:
+        tested, total = _images(made, one)
+        stated = designs.Stated(**vars(assumed))
+        basis = designs.with_stated(_basis(made, store, one, source), stated, tested)
+        found = designs.designs(basis.known, basis.images, total)
+        head, *rows = designs.lines(found, level)
+        surely = f"{100 * wanted:g} % power, {level.methods} methods"
+        title = f"{spec.name}: smallest difference in {one.headline} that is seen ({surely})"
+        print("\n".join([title, "", *aligned([head, *rows]), ""]))
+        print("\n".join([*designs.images_for(found[0], level), f"From {basis.told}."]))
+        folder = out or store.root / "results" / spec.name
+        for path in write_power(found, level, title, folder, f"power-{one.name}"):
+            print(path)
+    return 0
+
+
+def _shares(spec: ExperimentSpec, asked: str | None) -> list[Task]:
+    """Return the task that is asked for, or all that are scored in shares."""
+    from pipelines.tasks.task import task_of
+
+    known = [task_of(name) for name in spec.sections if not task_of(name).per_image]
+    names = [one.name for one in known]
+    if asked is not None and asked not in names:
+        raise InputError(f'--task {asked}: "{spec.name}" has {" and ".join(names) or "none"}.')
+    if not known:
+        raise InputError(f'"{spec.name}" has neither detection nor segmentation; there is no AP.')
+    return [one for one in known if asked in (None, one.name)]
+
+
+def _basis(made: Plan, store: Store, task: Task, source: str | None) -> Basis | None:
+    """Return what the most finished of an experiment's remembered plans tells of a task."""
+    from pipelines.planning.memory import recall
+    from pipelines.results.conclusions.designs import basis_of
+    from pipelines.results.rounds.reading import results_so_far
+
+    name = source or made.experiment.name
+    plans = [plan for plan in recall(store) if plan.experiment.name == name]
+    if source is not None and not plans:
+        known = sorted({plan.experiment.name for plan in recall(store)})
+        raise InputError(
+            f'The store {store.root} remembers no experiment "{source}".'
+            f"{did_you_mean(source, known)}"
+        )
+    results = [results_so_far(plan, store) for plan in (*plans, *([] if source else [made]))]
+    there = [one for one in results if task.name in one.plan.experiment.sections]
+    most = max(there, key=lambda one: sum(c.cell.task is task for c in one.cells), default=None)
+    return None if most is None else basis_of(most, task)
+
+
+def _images(made: Plan, task: Task) -> tuple[int | None, int | None]:
+    """Return how many test images a task's dataset has, and how many in all, where it is there."""
+    from pipelines.datasets.opening import open_dataset
+    from pipelines.specs.dataset import DatasetSpec
+
+    cell = next((cell for cell in made.cells if cell.task is task), None)
+    if cell is None or "dataset" not in cell.result.local:
+        return None, None
+    dataset = open_dataset(DatasetSpec(**cell.result.local["dataset"]))
+    return len(dataset.test), len(dataset.pairs)
 
 
 def planned(experiment: str, options: ExperimentOptions) -> tuple[Plan, Store]:

@@ -115,6 +115,11 @@ def svg(chart: Chart) -> str:
     return page_svg(vl_convert.vegalite_to_svg(spec), str(spec.get("description", "")))
 
 
+def svg_file(chart: Chart) -> str:
+    """Return a chart as an SVG file of its own."""
+    return vl_convert.vegalite_to_svg({**_spec(chart), "background": "white"})
+
+
 def png(chart: Chart) -> bytes:
     """Return a chart as PNG on white with a margin, two pixels a unit."""
     spec = _spec(chart)

@@ -27,6 +27,7 @@ from pipelines.views.charts.curves import (
     precision_recall_panel,
     thinned,
 )
+from pipelines.views.charts.design import Runner, power_chart, race_chart
 from pipelines.views.charts.differences import forest
 from pipelines.views.charts.markup import mark_of, page_svg
 from pipelines.views.charts.matrices import confusion_matrix, rank_bars, rank_matrix
@@ -364,6 +365,11 @@ CHARTS: dict[str, Callable[[Looks], Chart | None]] = {
     "a column beside the paper": lambda given: printed_charts(BESIDE, given, True)[EVIL],
     "ranks": lambda given: rank_matrix({"average": (0.1, 0.9), EVIL: (0.9, 0.1)}),
     "rank bars": lambda given: rank_bars({"average": (1.0, 2.0), EVIL: (2.0, 1.0)}, EVIL),
+    "power": lambda given: power_chart({EVIL: (3.0, 2.0), "few": (4.0, 3.5)}, (2, 10), 1.0, EVIL),
+    "race": lambda given: race_chart(
+        [Runner(EVIL, (2, 3), (40.0, 41.0), None), Runner("average", (2,), (30.0,), 2)], EVIL, given
+    ),
+    "race of nothing": lambda given: race_chart([Runner(EVIL, (2,), (0.0,), 2)], "", given),
     "one speed": lambda given: scatter(POINTS[:1], "mAP50", given, lower=True),
 }
 
@@ -392,7 +398,7 @@ def test_every_chart_is_drawn_in_both_forms(name: str) -> None:
     assert png(chart).startswith(b"\x89PNG")
 
 
-LABELLED = ("differences", "bars", "speed", "all disturbances")
+LABELLED = ("differences", "bars", "speed", "all disturbances", "power")
 
 
 @pytest.mark.parametrize("name", LABELLED)
@@ -404,7 +410,7 @@ def test_all_that_belongs_to_a_method_is_marked(name: str) -> None:
     assert all("text" in kinds and kinds & {"path", "line"} for kinds in found.values()), found
 
 
-@pytest.mark.parametrize("name", ["precision", "losses", "disturbed", "lost"])
+@pytest.mark.parametrize("name", ["precision", "losses", "disturbed", "lost", "race"])
 def test_lines_and_dots_are_marked(name: str) -> None:
     chart = CHARTS[name](LOOKS)
     assert chart is not None
