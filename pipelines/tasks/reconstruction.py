@@ -164,10 +164,11 @@ def reconstruct(job: Job) -> Metrics:
     from fusion.pairs import read_gray, write_png
     from fusion.reconstruction.reconstruct import reconstruct as reconstructed
     from fusion.reconstruction.training import load_network
+    from fusion.torch_tools import resolve_device
 
     keys = ("kind", "acceleration", "centre_fraction", "reconstruction")
     how = undersampling_of({key: job.spec[key] for key in keys})
-    network = None
+    where, network = resolve_device(job.device), None
     if "network" in job.inputs:
         network = load_network(job.inputs["network"] / "weights.pt", job.device)
     dataset, images = job.dataset(), job.out / "images"
@@ -175,7 +176,7 @@ def reconstruct(job: Job) -> Metrics:
     rows = []
     for done, name in enumerate(dataset.test, 1):
         image = read_gray(dataset.pairs[name].infrared)
-        made = reconstructed(image, name, how.sampling, network, job.device)
+        made = reconstructed(image, name, how.sampling, network, where)
         write_png(images / f"{name}.png", made.image)
         rows.append(made.measured)
         job.report(done, len(dataset.test), how.label)

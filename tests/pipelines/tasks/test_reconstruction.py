@@ -31,8 +31,16 @@ from pipelines.results.values import Table
 from pipelines.specs.loading import load_experiment
 from pipelines.store.stage import load_body
 from pipelines.store.store import Store
-from pipelines.tasks.reconstruction import LOWER, MEASURES, NOISE_PERCENT, RECONSTRUCT, TRAIN
-from pipelines.tasks.scoring import read_scores
+from pipelines.tasks.reconstruction import (
+    LOWER,
+    MEASURES,
+    NOISE_PERCENT,
+    RECONSTRUCT,
+    TRAIN,
+    reconstruct,
+    train_reconstruction,
+)
+from pipelines.tasks.scoring import SCORES, read_scores
 from pipelines.tasks.task import task_of
 from pipelines.views.report.content import collect
 from pipelines.views.report.page import page
@@ -197,6 +205,42 @@ def test_reconstructions_are_kept_beside_their_measures(results: Results) -> Non
         assert read_gray(folder / "images" / "test2.png").shape == (37, 37)
     four, eight = (read_scores(found["zero-filled", a])[2] for a in (4.0, 8.0))
     assert (four[:, 0] > eight[:, 0]).all()
+
+
+def test_a_rehearsal_reconstructs_as_the_processor_does(results: Results, tmp_path: Path) -> None:
+    one = next(one for one in results.perturbed if one.cell.perturbation.label == "4x cmd")
+    (made,) = [s for s in one.stages if s.stage.kind.name == RECONSTRUCT.name]
+    inputs = {"network": results.store.directory(made.stage.inputs["network"])}
+    given = (made.stage.spec, inputs, made.stage.local, tmp_path)
+    reconstruct(Job("reconstruct", *given, "rehearse:0", 1, no_report("")))
+    assert (tmp_path / SCORES).read_bytes() == (made.folder / SCORES).read_bytes()
+
+
+def test_an_interrupted_training_goes_on_where_it_was(
+    plan: Plan, results: Results, tmp_path: Path
+) -> None:
+    stage = next(s for c in plan.perturbed for s in c.stages if s.kind.name == TRAIN.name)
+    settings = {**stage.spec["settings"], "epochs": 2}
+    local = {**stage.local, "settings": {**stage.local["settings"], "checkpoint_minutes": 0}}
+    seen: list[int] = []
+
+    def train(folder: str, stop: int = 0) -> bytes:
+        def report(done: int, total: int, remark: str) -> None:
+            seen.append(done)
+            if done == stop:
+                raise KeyboardInterrupt
+
+        out = tmp_path / folder
+        out.mkdir(exist_ok=True)
+        spec = {**stage.spec, "settings": settings}
+        train_reconstruction(Job("train", spec, {}, local, out, "cpu", 1, report))
+        return (out / "weights.pt").read_bytes()
+
+    whole = train("whole")
+    with pytest.raises(KeyboardInterrupt):
+        train("parts", stop=1)
+    assert train("parts") == whole
+    assert seen == [1, 2, 1, 2]
 
 
 def test_what_sees_no_mri_loses_nothing(results: Results) -> None:
