@@ -52,17 +52,19 @@ def inspect(dataset: Dataset, on_progress: Progress | None = None) -> Inspection
 
 
 def label_counts(dataset: Dataset) -> dict[str, Counter[str]]:
-    """Return how often each image's labels hold each class; nothing of a dataset without labels.
+    """Return each image's objects of each class, of masks 1 where it shows; {} without labels.
 
     Raises InputError for the first label that cannot be read.
     """
-    read = layout_of(dataset.spec.layout).read
-    if read is None or not dataset.labels:
+    layout = layout_of(dataset.spec.layout)
+    if layout.read is None or not dataset.labels:
         return {}
-    return {
-        name: read(path, name, dataset.spec.classes, _size(dataset.pairs[name].visible))[1]
-        for name, path in dataset.labels.items()
-    }
+    found = {}
+    for name, path in dataset.labels.items():
+        size = _size(dataset.pairs[name].visible)
+        counts = layout.read(path, name, dataset.spec.classes, size)[1]
+        found[name] = Counter(set(counts)) if layout.task == "segmentation" else counts
+    return found
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from fusion.errors import InputError
 from fusion.files import write_durably
 from pipelines.execution.runner import Step
-from pipelines.planning.plan import Cell, Plan
+from pipelines.planning.plan import Cell, Fold, Plan
 from pipelines.specs.experiment import ExperimentSpec, experiment_model
 from pipelines.specs.perturbation import disturbance
 from pipelines.store.digests import digest
@@ -98,6 +98,8 @@ def _told(plan: Plan, before: dict[str, Any]) -> dict[str, Any]:
 def _cell_told(cell: Cell) -> dict[str, Any]:
     steps = [[step.title, [stage.title for stage in step.stages]] for step in cell.steps]
     told = {"method": cell.method.row, "task": cell.task.name, "seed": cell.seed, "steps": steps}
+    if cell.fold is not None:
+        told["fold"] = [cell.fold.number, cell.fold.of]
     if cell.perturbation is not None:
         told["perturbation"] = [cell.perturbation.kind, cell.perturbation.strength]
     return told
@@ -152,9 +154,9 @@ def _plan(path: Path) -> Plan:
         for told in content["cells"]:
             steps = tuple(Step(title, tuple(map(stage, own))) for title, own in told["steps"])
             disturbed = disturbance(*told["perturbation"]) if "perturbation" in told else None
-            cells.append(
-                Cell(methods[told["method"]], task_of(told["task"]), told["seed"], steps, disturbed)
-            )
+            fold = Fold(*told["fold"]) if "fold" in told else None
+            method, task = methods[told["method"]], task_of(told["task"])
+            cells.append(Cell(method, task, told["seed"], steps, disturbed, fold))
     except (ValidationError, KeyError, InputError) as error:
         raise InputError(
             f"{path} was written by another version of fuse-then; remove it and run its "

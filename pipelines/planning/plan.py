@@ -16,21 +16,43 @@ from pipelines.tasks.fusion import TRAININGS
 from pipelines.tasks.task import Task
 
 
+@dataclass(frozen=True)
+class Fold:
+    """One of the trainings that together test every image once, `number` from 0."""
+
+    number: int
+    of: int
+
+    @property
+    def label(self) -> str:
+        """For people, who count from 1."""
+        return f"fold {self.number + 1}"
+
+
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One number-giving unit: a method's images, clean or disturbed, one task, one seed."""
+    """One number-giving unit: a method's images, clean or disturbed, one task, one seed.
+
+    Where the dataset is tested by folds it is of one `fold`, and a row's result of all of them.
+    """
 
     method: MethodSpec
     task: Task
     seed: int
     steps: tuple[Step, ...]
     perturbation: Disturbance | None = None
+    fold: Fold | None = None
+
+    @property
+    def lot(self) -> str:
+        """Seed and fold, for people."""
+        return f"seed {self.seed}{f', {self.fold.label}' if self.fold else ''}"
 
     @property
     def title(self) -> str:
         """For people: method, task and seed, and the disturbance if there is one."""
         disturbed = f" / {self.perturbation.label}" if self.perturbation else ""
-        return f"{self.method.row} / {self.task.name} / seed {self.seed}{disturbed}"
+        return f"{self.method.row} / {self.task.name} / {self.lot}{disturbed}"
 
     @property
     def result(self) -> Stage:

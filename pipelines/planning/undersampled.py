@@ -28,7 +28,7 @@ def undersampled_steps(
     title = f"{clean.task.verb} {clean.method.row} on {how.reconstruction} images"
     steps = (
         Step(f"reconstruct {how.label}", (slices,)),
-        Step(f"{title} (seed {clean.seed})", tuple(scored)),
+        Step(f"{title} ({clean.lot})", tuple(scored)),
     )
     if network is None:
         return steps

@@ -95,8 +95,12 @@ def curves(results: Results) -> tuple[Curve, ...]:
 
 
 def _scores(cells: Sequence[Cell], done: Mapping[Cell, FinishedCell]) -> dict[int, float]:
-    scores = {cell.seed: done[cell].headline for cell in cells if cell in done}
-    return {seed: 100 * score for seed, score in scores.items() if score is not None}
+    """Return the score of each seed, of folds their mean where all of them are finished."""
+    by_seed: dict[int, list[float | None]] = {}
+    for cell in cells:
+        by_seed.setdefault(cell.seed, []).append(done[cell].headline if cell in done else None)
+    known = {seed: [s for s in own if s is not None] for seed, own in by_seed.items()}
+    return {s: 100 * fmean(own) for s, own in known.items() if own and len(own) == len(by_seed[s])}
 
 
 def robustness_table(plan: Plan, found: Sequence[Curve], task: Task) -> Table:

@@ -13,6 +13,7 @@ from pipelines.results.protocol.deviations import deviations
 from pipelines.results.protocol.networks import trained_on
 from pipelines.results.protocol.printed import paper_rows
 from pipelines.results.rounds.saved import saved
+from pipelines.results.rows.folds import complete, cross_validated, with_spread
 from pipelines.results.rows.quality import quality_row, with_mean_ranks
 from pipelines.results.rows.shares import CORRECTED, ONE_SEED, SEEDLESS, covered, share_row
 from pipelines.results.values import Measured, Row, Table, difference
@@ -56,7 +57,7 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
         )
         there = method.makes_images or not task.per_image
         wanted = results.wanted(task.name, method.row) if there else 0
-        ours = Row(method.row, "ours", scores.values, len(done), wanted)
+        ours = Row(method.row, "ours", scores.values, len(complete(done)), wanted)
         rows.append(ours)
         notes = (*notes, *scores.notes)
         if scores.measured is not None:
@@ -69,6 +70,7 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
         notes = (*notes, NO_IMAGE.format(rows=none))
     notes = (*notes, *filter(None, (trained_on(experiment, spec.dataset, part),)))
     seeds = max(row.wanted for row in rows if row.kind == "ours")
+    notes = (*notes, *cross_validated(next(filter(None, cells.values()), [])))
     notes = (*notes, *covered(measured.values()))
     if any(not one.fixed for one in measured.values()):
         notes = (*notes, SEEDLESS)
@@ -93,4 +95,4 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
     borrowed, whose_seeds = lent(results, task, part, columns)
     if whose_seeds and measured:
         table = replace(table, notes=(*table.notes, whose_seeds))
-    return conclude(table, measured, visible, borrowed, race)
+    return conclude(table, with_spread(measured), visible, borrowed, race)

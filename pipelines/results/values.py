@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.results.statistics.samples import Sample, Units, units_of
+from pipelines.results.statistics.folds import FoldScores
+from pipelines.results.statistics.samples import Sample, SeedSpread, Units, units_of
 
 Kind = Literal["ours", "paper", "difference"]
 
@@ -46,6 +47,8 @@ class Measured:
     columns], the mean over seeds on resamples of the test images that all methods share, drawn by
     whole scenes of so many images each as `sizes` says; nan where nothing is defined. `fixed` says
     that nothing is trained and seeds make no difference; `seeds` are the names of the points.
+    Of a cross-validation there are the scores of the `folds`, and what these tell of the variance
+    of a point over trainings, `spreads` by column.
     """
 
     points: NDArray[np.float64]
@@ -53,6 +56,8 @@ class Measured:
     sizes: tuple[int, ...]
     fixed: bool = False
     seeds: tuple[int, ...] = ()
+    folds: FoldScores | None = None
+    spreads: tuple[SeedSpread, ...] = ()
 
     @property
     def images(self) -> int:
@@ -72,7 +77,8 @@ class Measured:
     def sample(self, column: int) -> Sample:
         """Return what comparisons need of one column."""
         points, resampled = self.points[:, column], self.resampled[:, column]
-        return Sample(points, resampled, self.units, self.fixed, self.seeds)
+        spread = self.spreads[column] if self.spreads else None
+        return Sample(points, resampled, self.units, self.fixed, self.seeds, spread)
 
 
 def tested(scenes: int, images: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -208,6 +208,12 @@ def read(folder: Path, spec: SegmentationSpec) -> Segmented:
     return Segmented(folder, names, confusions)
 
 
+def pool(folds: Sequence[Segmented]) -> Segmented:
+    """Return what several tests kept of different images as if it were one's."""
+    names = tuple(name for one in folds for name in one.names)
+    return Segmented(folds[0].folder, names, np.concatenate([one.confusions for one in folds]))
+
+
 def resample(kept: Segmented, counts: NDArray[np.int32]) -> Floats:
     """Return IoU by class and both means of every resample of the images."""
     from segmentation.resampling import resampled_iou
@@ -311,6 +317,7 @@ TASK = Task(
     logged=logged,
     read=read,
     resample=resample,
+    pool=pool,
     works={TRAIN.name: training_work, TEST.name: testing_work, JOIN.name: joining_work},
     join=join,
     stacking="brightness and contrast are drawn for all alike",

@@ -97,10 +97,11 @@ class Task:
     the last one, whose manifest holds the metrics; of these `scores` returns one a column, and
     `logged` all that there are by the names under which MLflow shows them. `read` returns what the
     last stage kept, from its folder, and `resample` the columns' scores when image n counts
-    ``counts[r, n]`` times: float64[resamples, columns] from int32[resamples, images]. `join`
-    returns the last stage in the place of `chain`'s where a row joins what several chains, by
-    method, found, and `joining` says how; `stacking` says how images of four channels, RGB and
-    infrared, are augmented.
+    ``counts[r, n]`` times: float64[resamples, columns] from int32[resamples, images]. `pool` puts
+    together what the folds of a cross-validation kept, where a score of all their images is right;
+    else a score is the mean of the folds'. `join` returns the last stage in the place of `chain`'s
+    where a row joins what several chains, by method, found, and `joining` says how; `stacking` says
+    how images of four channels, RGB and infrared, are augmented.
 
     With `per_image` the metrics are means over images, in units of their own, and the table is
     ordered by its mean rank: there are no `scores`, `read` and `resample`. A task that is not
@@ -123,6 +124,7 @@ class Task:
     scores: Callable[[Mapping[str, Any], Any], Sequence[Score]] | None = None
     read: Callable[[Path, Any], Kept] | None = None
     resample: Callable[[Any, NDArray[np.int32]], Floats] | None = None
+    pool: Callable[[Sequence[Any]], Kept] | None = None
     join: Callable[[Any, Mapping[str, Chain], Images], Stage] | None = None
     joining: str = ""
     stacking: str = ""

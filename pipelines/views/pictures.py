@@ -37,8 +37,9 @@ def gather_pictures(results: Results, tables: Iterable[Table]) -> Path:
         # What a row joins are the other rows' stages, and drawn as theirs.
         for stage in one.stages[-1:] if cell.method.joined else one.stages:
             kind = stage.stage.kind.name
-            seed = f"-seed{cell.seed}" if kind != FUSE.name or cell.trains_fusion else ""
-            title = f"{cell.method.row}, seed {cell.seed}"
+            lot = f"-seed{cell.seed}{f'-fold{cell.fold.number + 1}' if cell.fold else ''}"
+            seed = lot if kind != FUSE.name or cell.trains_fusion else ""
+            title = f"{cell.method.row}, {cell.lot}"
             for path in (*_drawn(stage.folder), *stage_charts(stage.stage, store, title)):
                 _link(path, folder / f"{row}-{kind}{seed}-{path.name}")
     methods = [(method.row, method.name) for method in results.plan.experiment.methods]

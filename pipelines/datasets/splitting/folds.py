@@ -71,7 +71,7 @@ def draw_folds(
     rng = np.random.default_rng(seed)
     drawn = [_draw(groups, number, rng) for _ in range(DRAWS)]
     best = min(drawn, key=lambda folds: _unevenness(_spread(folds, table, number)))
-    _check(_spread(best, table, number), labels)
+    _check(_spread(best, table, number), table.sum(axis=0), labels)
     test, val = [], []
     for fold in range(number):
         test.append(
@@ -109,10 +109,10 @@ def _unevenness(shares: NDArray[np.float64]) -> float:
     return float((1 / len(shares) - shares).max(initial=0.0))
 
 
-def _check(shares: NDArray[np.float64], labels: Sequence[str]) -> None:
-    least = shares.min(axis=0, initial=1.0)
-    for label, share in zip(labels, least, strict=True):
-        if share < LEAST / len(shares):
+def _check(shares: NDArray[np.float64], total: NDArray[np.int64], labels: Sequence[str]) -> None:
+    least = shares.min(axis=0, initial=1.0) * total
+    for label, have, number in zip(labels, least, total, strict=True):
+        if round(float(have)) < int(LEAST * number / len(shares)):
             raise InputError(
                 f"In the most even of {DRAWS} draws of {len(shares)} folds one has less than half "
                 f'its share of the class "{label}": too few scenes show it; take fewer folds, or '

@@ -24,10 +24,11 @@ LEAST = 1 / 2
 METHOD = (
     f"{RULE}; val and test are filled in turn with whole scenes drawn by the seed, a scene of "
     f"more than a third of a split's images stays in train, and a draw in which val or test has "
-    f"less than half its share of the labels of a class is drawn again, at most {DRAWS} times"
+    f"less than half its share of a class is drawn again, at most {DRAWS} times; of a class count "
+    f"the objects, or of masks the images that show it"
 )
 Counts = Mapping[str, Counter[str]]
-"""How often an image's labels hold each class, by name."""
+"""How many labels of each class an image has, by name."""
 
 
 @dataclass(frozen=True)

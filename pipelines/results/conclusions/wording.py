@@ -38,7 +38,7 @@ def basis_of(measured: Collection[Measured], spreads: Collection[SeedSpread]) ->
     """Return what is random in comparisons of these results; `spreads` are those in use."""
     if all(one.fixed for one in measured):
         return "images"
-    if all(len(one.points) == 1 for one in measured):
+    if all(len(one.points) == 1 and not one.spreads for one in measured):
         return "lent" if any(one.degrees for one in spreads) else "one training"
     return "seeds"
 
@@ -92,7 +92,9 @@ def procedure(basis: Basis, measured: Collection[Measured], spread: SeedSpread |
     over = [f"{RESAMPLES} resamples of the {on}"]
     if basis in ("seeds", "lent") and spread is not None:
         paired = ", paired by seed" if spread.paired else ""
-        whose = "lent" if basis == "lent" else "pooled over the methods"
+        folded = any(one.spreads for one in measured)
+        own = "of the folds, pooled over the methods" if folded else "pooled over the methods"
+        whose = "lent" if basis == "lent" else own
         over.append(
             f"training seeds (variance {whose}, {spread.degrees} degrees of freedom{paired})"
         )

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipelines.planning.plan import Cell, Plan
-from pipelines.results.finished import FinishedCell, Results, read_results
+from pipelines.results.finished import Results, read_results
+from pipelines.results.rows.folds import Group, complete
 from pipelines.results.rows.shares import share_row
 from pipelines.results.statistics.best import confidence_set
 from pipelines.results.statistics.race import Race, judge, share
@@ -51,7 +52,11 @@ def read_race(results: Results, task: Task) -> Race:
     assert rule is not None
     planned = (cell.method.row for cell in results.plan.cells if cell.task is task)
     methods = tuple(dict.fromkeys(planned))
-    cells = {(row, one.cell.seed): one for row in methods for one in results.of(task.name, row)}
+    cells = {
+        (row, own[0].cell.seed): own
+        for row in methods
+        for own in complete(results.of(task.name, row))
+    }
 
     def worse(methods: Sequence[str], seeds: int) -> Sequence[str] | None:
         own = [[cells.get((row, seed)) for seed in range(seeds)] for row in methods]
@@ -65,12 +70,10 @@ def read_race(results: Results, task: Task) -> Race:
     return judge(rule, methods, worse)
 
 
-def _measured(
-    cells: Sequence[FinishedCell | None], results: Results, task: Task
-) -> Measured | None:
+def _measured(cells: Sequence[Group | None], results: Results, task: Task) -> Measured | None:
     """Return a method's results; None where a cell, or what it was scored from, is not there."""
-    known = [one for one in cells if one is not None]
-    if len(known) < len(cells):
+    if None in cells:
         return None
+    known = [one for own in cells if own is not None for one in own]
     columns = task.columns(results.plan.experiment.sections[task.name])
     return share_row(known, results.store, len(columns)).measured

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.results.finished import FinishedCell
+from pipelines.results.rows.folds import Group, by_seed
 from pipelines.results.statistics.bootstrap import (
     Scenes,
     Values,
@@ -33,27 +34,35 @@ def quality_row(cells: Sequence[FinishedCell], part: str, columns: Sequence[str]
     Seeds that share their images count once: of a method that is not trained there is one result.
     An image counts in a metric's mean where the metric is defined for all seeds.
     """
-    unique = list({one.result.stage.key: one for one in cells}.values())
+    unique = by_seed(cells)
     if not unique:
         return RowScores((None,) * len(columns))
-    first = unique[0].cell
-    tables = [read_scores(one.result.folder) for one in unique]
+    first = unique[0][0].cell
+    tables = [_together(own) for own in unique]
     names, metrics, _ = tables[0]
     chosen = [n for n, name in enumerate(names) if not part or name.startswith(f"{part}-")]
     places = [metrics.index(column) for column in columns]
     stack = np.stack([values[chosen][:, places] for _, _, values in tables])
     known: NDArray[np.bool_] = np.all(np.isfinite(stack), axis=0)
-    reasons = [one.metrics["metrics"] for one in unique]
+    reasons = [one.metrics["metrics"] for own in unique for one in own]
     notes = [
         _note(first.method.row, column, defined, reasons)
         for column, defined in zip(columns, known.T, strict=True)
         if not defined.all()
     ]
-    scenes = numbered([names[place] for place in chosen], unique[0].scenes)
-    seeds = tuple(one.cell.seed for one in unique)
+    together = {name: scene for one in unique[0] for name, scene in one.scenes.items()}
+    scenes = numbered([names[place] for place in chosen], together)
+    seeds = tuple(own[0].cell.seed for own in unique)
     found = measured_means(stack, known, scenes)
     measured = replace(found, fixed=not first.trains_fusion, seeds=seeds)
     return RowScores(mean_values(measured, known), tuple(notes), measured)
+
+
+def _together(folds: Group) -> tuple[tuple[str, ...], tuple[str, ...], Values]:
+    """Return names, metrics and values of all images that a seed's folds test."""
+    tables = [read_scores(one.result.folder) for one in folds]
+    names = tuple(name for own, _, _ in tables for name in own)
+    return names, tables[0][1], np.concatenate([values for _, _, values in tables])
 
 
 def measured_means(stack: Values, known: NDArray[np.bool_], scenes: Scenes) -> Measured:

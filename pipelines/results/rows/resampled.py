@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +22,83 @@ VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """Shares, float64[RESAMPLES, columns] in the order of the table's, and the scenes' `sizes`."""
+    """Shares, float64[RESAMPLES, columns] in the order of the table's, and the scenes' `sizes`.
+
+    `scores` are those of the images themselves where folds were pooled, else empty.
+    """
 
     shares: Floats
     sizes: tuple[int, ...]
+    scores: Floats = field(default_factory=lambda: np.empty(0))
 
 
-def resampled(finished: FinishedCell, store: Store) -> Resampled | None:
-    """Return a cell's scores on the resamples that all methods share.
+def resampled(folds: Sequence[FinishedCell], store: Store) -> Resampled | None:
+    """Return a seed's scores on the resamples that all methods share: of one cell, or its folds.
 
-    None when the finished stage no longer holds, readably, the results it was scored from. What
-    is kept counts only for the very result that it was made of, and for the very scenes.
+    Scenes are drawn within folds. A task that can pools the folds' images, as IoU has one
+    confusion matrix; of others the score is the mean of the folds', as AP ranks by the confidence
+    of one network, and those of several are on different scales (Forman and Scholz, SIGKDD
+    Explorations 12 (2010)). None when a finished stage no longer holds, readably, the results it
+    was scored from.
     """
-    result, task = finished.result, finished.cell.task
-    path = store.root / "resampled" / f"{result.stage.key}-{VERSION}.npz"
-    made_of = result.manifest.digest + _grouping(finished.scenes)
+    if len(folds) == 1 or folds[0].cell.task.pool is not None:
+        return _pooled(folds, store)
+    parts = [_pooled([one], store) for one in folds]
+    known = [one for one in parts if one is not None]
+    if len(known) < len(parts):
+        return None
+    return Resampled(
+        mean_of([one.shares for one in known]),
+        tuple(size for one in known for size in one.sizes),
+        mean_of([np.array(one.scores, dtype=np.float64) for one in folds]),
+    )
+
+
+def mean_of(parts: Sequence[Floats]) -> Floats:
+    """Return the mean of the folds' scores, of a class over the folds that show it."""
+    stack = np.stack(parts)
+    known = np.isfinite(stack)
+    total, number = np.where(known, stack, 0).sum(axis=0), known.sum(axis=0)
+    mean: Floats = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    return mean
+
+
+def _pooled(cells: Sequence[FinishedCell], store: Store) -> Resampled | None:
+    """Return what cells score together; it is kept for the very results and scenes it is of."""
+    task, results = cells[0].cell.task, [one.result for one in cells]
+    made_of = " ".join(map(_made_of, cells))
+    key = results[0].stage.key
+    if len(cells) > 1:
+        key = digest([one.stage.key for one in results])[:16]
+    path = store.root / "resampled" / f"{key}-{VERSION}.npz"
     if (entry := _read(path, made_of)) is not None:
         return entry
-    if task.resample is None or finished.kept is None:
+    kept = [one.kept for one in cells]
+    if task.resample is None or None in kept:
         return None
-    scenes = numbered(finished.kept.names, finished.scenes)
+    scenes = [numbered(k.names, c.scenes) for k, c in zip(kept, cells, strict=True) if k]
+    drawn = [resamples(len(own), own, _number(one)) for own, one in zip(scenes, cells, strict=True)]
+    counts = np.concatenate(drawn, axis=1).astype(np.int32)
     try:
-        shares = task.resample(finished.kept, resamples(len(scenes), scenes).astype(np.int32))
+        if len(cells) == 1 or task.pool is None:
+            found = Resampled(task.resample(kept[0], counts), sizes(scenes[0]))
+        else:
+            together, once = task.pool(kept), np.ones((1, counts.shape[1]), np.int32)
+            shares = task.resample(together, np.concatenate([once, counts]))
+            found = Resampled(shares[1:], tuple(n for own in scenes for n in sizes(own)), shares[0])
     except UNREADABLE:
         return None
-    entry = Resampled(shares, sizes(scenes))
-    _write(path, made_of, entry)
-    return entry
+    _write(path, made_of, found)
+    return found
+
+
+def _number(one: FinishedCell) -> int:
+    return one.cell.fold.number if one.cell.fold else 0
+
+
+def _made_of(one: FinishedCell) -> str:
+    fold = f" fold {_number(one)}" if _number(one) else ""
+    return f"{one.result.manifest.digest}{_grouping(one.scenes)}{fold}"
 
 
 def _grouping(scenes: Mapping[str, str]) -> str:
@@ -64,7 +114,8 @@ def _read(path: Path, made_of: str) -> Resampled | None:
             return None
         # Entries of before scenes were drawn hold the number of images, each of its own.
         known = entry["sizes"] if "sizes" in entry else np.ones(int(entry["images"]), np.intp)
-        return Resampled(entry["shares"], tuple(known.tolist()))
+        scores = entry.get("scores", np.empty(0))
+        return Resampled(entry["shares"], tuple(known.tolist()), scores)
     except UNREADABLE:
         return None  # half written or damaged: it is made again
 

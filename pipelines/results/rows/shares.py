@@ -8,8 +8,10 @@ from statistics import fmean, stdev
 import numpy as np
 
 from pipelines.results.finished import FinishedCell
-from pipelines.results.rows.resampled import resampled
+from pipelines.results.rows.folds import Group, by_seed
+from pipelines.results.rows.resampled import mean_of, resampled
 from pipelines.results.statistics.bootstrap import RESAMPLES
+from pipelines.results.statistics.folds import FoldScores
 from pipelines.results.statistics.intervals import LEVEL, percentile_interval
 from pipelines.results.statistics.samples import Floats, Units
 from pipelines.results.values import Measured, RowScores, Value
@@ -33,36 +35,48 @@ def covered(measured: Iterable[Measured]) -> tuple[str, ...]:
 
 
 def share_row(cells: Sequence[FinishedCell], store: Store, columns: int) -> RowScores:
-    """Return a row of shares in percent from its finished cells, one a seed.
+    """Return a row of shares in percent from its finished cells, one a seed, or its folds.
 
     There are no intervals, and a note says so, where a cell's results are no longer in the store.
-    A result that several seeds share, as nothing of it is drawn by lots, counts once.
     """
-    cells = list({one.result.stage.key: one for one in cells}.values())
-    if not cells:
+    groups = by_seed(cells)
+    if not groups:
         return RowScores((None,) * columns)
-    scores = [one.scores for one in cells]
-    entries = [(one, resampled(one, store)) for one in cells]
-    lost = [one.result.stage.title for one, entry in entries if entry is None]
+    entries = [(own, resampled(own, store)) for own in groups]
+    lost = [one.result.stage.title for own, entry in entries if entry is None for one in own]
+    first = groups[0][0].cell
     if lost:
         note = (
-            f"{cells[0].cell.method.row} has no intervals: what it predicted is no longer in the "
+            f"{first.method.row} has no intervals: what it predicted is no longer in the "
             f"store ({', '.join(lost)})."
         )
-        return RowScores(_values(scores, None), (note,))
+        return RowScores(_values([_scores(own) for own in groups], None), (note,))
     kept = [entry for _, entry in entries if entry is not None]
-    points = 100 * np.array(scores, dtype=np.float64)  # None becomes nan
+    scores = [entry.scores if len(own) > 1 else _scores(own) for own, entry in entries if entry]
+    points = 100 * np.stack(scores)
     mean = 100 * np.mean([entry.shares for entry in kept], axis=0)
-    first = cells[0].cell
     fixed = not (first.task.seeded or first.trains_fusion)
-    seeds = tuple(one.cell.seed for one in cells)
-    measured = Measured(points, mean, kept[0].sizes, fixed, seeds)
+    seeds = tuple(own[0].cell.seed for own in groups)
+    measured = Measured(points, mean, kept[0].sizes, fixed, seeds, _by_fold(groups, store))
     return RowScores(_values(scores, measured), (), measured)
 
 
-def _values(
-    found: Sequence[Sequence[float | None]], measured: Measured | None
-) -> tuple[Value | None, ...]:
+def _scores(folds: Group) -> Floats:
+    """Return a seed's scores, of folds their mean; nan where a class is absent."""
+    return mean_of([np.array(one.scores, dtype=np.float64) for one in folds])  # None becomes nan
+
+
+def _by_fold(groups: Sequence[Group], store: Store) -> FoldScores | None:
+    """Return the scores of every fold in percent, where there are folds."""
+    if len(groups[0]) == 1:
+        return None
+    points = np.array([[one.scores for one in own] for own in groups], dtype=np.float64)
+    entries = [[resampled([one], store) for one in own] for own in groups]
+    shares = [[entry.shares for entry in own if entry is not None] for own in entries]
+    return FoldScores(100 * points, 100 * np.mean(shares, axis=0).transpose(1, 0, 2))
+
+
+def _values(found: Sequence[Floats], measured: Measured | None) -> tuple[Value | None, ...]:
     columns = enumerate(zip(*found, strict=True))
     if measured is None or not measured.units.several:
         return tuple(_value(column) for _, column in columns)
@@ -71,9 +85,9 @@ def _values(
 
 
 def _value(
-    column: Sequence[float | None], resampled: Floats | None = None, units: Units | None = None
+    column: Sequence[float], resampled: Floats | None = None, units: Units | None = None
 ) -> Value | None:
-    known = [100 * score for score in column if score is not None]
+    known = [100 * float(score) for score in column if np.isfinite(score)]
     if not known:
         return None
     mean, sd = fmean(known), stdev(known) if len(known) > 1 else None

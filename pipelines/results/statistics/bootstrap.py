@@ -33,16 +33,16 @@ def sizes(scenes: Scenes) -> tuple[int, ...]:
     return tuple(np.bincount(scenes).tolist())
 
 
-def resamples(images: int, scenes: Scenes | None = None) -> Values:
+def resamples(images: int, scenes: Scenes | None = None, fold: int = 0) -> Values:
     """Return how often each resample draws each image, ``RESAMPLES x images``.
 
     Whole scenes are drawn, as many as there are, each with all its images: near-duplicates count
     as one. Without `scenes` each image is its own. The draws depend on the number of scenes alone:
     methods that are scored on the same images are resampled alike, so that their intervals are of
-    the same thousand imagined test sets.
+    the same thousand imagined test sets. Each `fold` of a cross-validation has draws of its own.
     """
     many = images if scenes is None else len(sizes(scenes))
-    rng = np.random.default_rng(derive_seed("bootstrap", many))
+    rng = np.random.default_rng(derive_seed("bootstrap", many, *((fold,) if fold else ())))
     drawn = rng.integers(many, size=(RESAMPLES, many))
     places = drawn + many * np.arange(RESAMPLES)[:, None]
     counts = np.bincount(places.ravel(), minlength=RESAMPLES * many)

@@ -57,7 +57,7 @@ class Sample:
     `points` (float64[seeds]) are the results on the test set itself, by training seed, `seeds`
     their names where they are known; `resampled` (float64[resamples]) is the mean over the seeds
     on each resample of the test set's `units`. `fixed` says that nothing is trained: its one
-    result has no spread over seeds.
+    result has no spread over seeds. `spread` is that of a point where more than the points tell it.
     """
 
     points: Floats
@@ -65,6 +65,7 @@ class Sample:
     units: Units
     fixed: bool = False
     seeds: tuple[int, ...] = field(default=())
+    spread: SeedSpread | None = None
 
     @property
     def mean(self) -> float:
@@ -98,6 +99,9 @@ def seed_spread(samples: Sequence[Sample]) -> SeedSpread:
     """
     trained = [one for one in samples if not one.fixed]
     several = [one for one in trained if len(one.points) > 1]
+    told = [one.spread for one in trained if one.spread is not None]
+    if told:
+        return told[0]
     degrees = sum(len(one.points) - 1 for one in several)
     if not degrees:
         return SeedSpread()

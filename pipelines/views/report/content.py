@@ -40,6 +40,7 @@ from pipelines.views.report.model import (
 from pipelines.views.report.origins import records
 from pipelines.views.scans import Shown, shown_scans
 
+ONE_FOLD = "Curves, confusions and examples are of {fold} alone."
 T = TypeVar("T")
 S = TypeVar("S")
 UPON_VISIBLE = "{rows}: no fused image; drawn upon the visible one, the infrared one is beside it."
@@ -117,12 +118,24 @@ def _task(evidence: Evidence, results: Results, read: Read) -> TaskReport:
     cells = [one for one in results.cells if one.cell.task is evidence.task]
     if not cells:
         return TaskReport(evidence, 0)
-    data = open_dataset(DatasetSpec(**cells[0].cell.result.local["dataset"]))
+    folds = {one.cell.fold: one.cell.result.local["dataset"] for one in reversed(cells)}
+    opened = [open_dataset(DatasetSpec(**spec)) for spec in folds.values()]
     part = evidence.table.name.removeprefix(evidence.task.name).removeprefix("-")
-    names = [name for name in data.test if not part or data.part_of(name) == part]
-    scenes = len(sizes(numbered(names, data.scenes)))
+    names = [n for data in opened for n in data.test if not part or data.part_of(n) == part]
+    scenes = len(sizes(numbered(names, opened[-1].scenes)))
     lost = tuple(one.cell.title for one in cells if read(one) is None and one.cell.task.read)
     report = TaskReport(evidence, len(names), scenes, lost=lost, speeds=_speeds(cells))
+    shown = _task_shown(
+        report, [one for one in cells if one.cell.fold == cells[0].cell.fold], opened[-1], results
+    )
+    if (fold := cells[0].cell.fold) is None:
+        return shown
+    return replace(shown, strip_notes=(*shown.strip_notes, ONE_FOLD.format(fold=fold.label)))
+
+
+def _task_shown(
+    report: TaskReport, cells: Sequence[FinishedCell], data: Dataset, results: Results
+) -> TaskReport:
     fused = _fused(cells, results)
     if detected := _by_method(cells, Detected, detections.shown):
         report = _detection(report, detected, data, fused)

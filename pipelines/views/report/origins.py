@@ -43,7 +43,11 @@ def _bare(method: MethodSpec) -> dict[str, Any]:
 
 
 def _record(cell: Cell, finished: FinishedCell | None, words: Sequence[str]) -> CellRecord:
-    facts = {"task": cell.task.name, "method": cell.method.row, "seed": str(cell.seed)}
+    facts = {
+        "task": cell.task.name,
+        "method": cell.method.row,
+        "seed": cell.lot.removeprefix("seed "),
+    }
     if finished is None:
         return CellRecord(cell.title, False, facts, {}, again(cell, words))
     manifest = finished.result.manifest

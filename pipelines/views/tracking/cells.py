@@ -48,7 +48,8 @@ class CellRun:
     @property
     def name(self) -> str:
         """The task comes first: the list of runs cuts long names at their end."""
-        return f"{self._cell.result.kind.name} {self._cell.method.row} s{self._cell.seed}"
+        fold = f" f{self._cell.fold.number + 1}" if self._cell.fold else ""
+        return f"{self._cell.result.kind.name} {self._cell.method.row} s{self._cell.seed}{fold}"
 
     @property
     def begun(self) -> int:
@@ -87,6 +88,7 @@ class CellRun:
             "dataset": self._spec.dataset.name,
             "split": split_name(self._cell.result.inputs["index"]),
             "seed": str(self._cell.seed),
+            **({"fold": self._cell.fold.label} if self._cell.fold else {}),
         }
 
     def params(self) -> dict[str, str]:
@@ -180,7 +182,7 @@ class CellRun:
 
     def files(self, store: Store) -> Iterator[tuple[str, Path]]:
         """Yield pictures, histories and manifests with the folder that they are shown in."""
-        title = f"{self._cell.method.row}, seed {self._cell.seed}"
+        title = f"{self._cell.method.row}, {self._cell.lot}"
         for one in self._finished.stages:
             kind = self._place(one)
             for chart in stage_charts(one.stage, store, title):

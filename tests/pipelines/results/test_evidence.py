@@ -170,7 +170,7 @@ def test_rows_of_ap_get_the_interval_of_the_mean_over_seeds(finish: Any, store: 
     plan = finish(detection=THREE)
     (table,) = tables_of(plan, store, "detection")
     kept = [
-        resampled.resampled(one, store)
+        resampled.resampled([one], store)
         for one in read_results(plan, store).of("detection", "average")
     ]
     shares = np.mean([one.shares for one in kept if one is not None], axis=0)
@@ -210,7 +210,7 @@ def test_near_duplicates_count_as_one_scene(finish: Any, store: Store, tmp_path:
     (wide, narrow) = (one.ci95[1] - one.ci95[0] for one in shown if one is not None and one.ci95)
     assert wide > 1.5 * narrow  # the images of a scene are alike
     kept = resampled.resampled(
-        read_results(finish(images=40, scenes=path, **given), store).cells[0], store
+        [read_results(finish(images=40, scenes=path, **given), store).cells[0]], store
     )
     assert kept is not None
     assert kept.sizes == (4,) * 10
@@ -218,7 +218,7 @@ def test_near_duplicates_count_as_one_scene(finish: Any, store: Store, tmp_path:
 
 def test_a_kept_share_is_the_ap_of_really_repeated_images(finish: Any, store: Store) -> None:
     plan = finish(detection=ONE)
-    kept = resampled.resampled(read_results(plan, store).cells[0], store)
+    kept = resampled.resampled([read_results(plan, store).cells[0]], store)
     assert kept is not None
     folder = store.directory(plan.cells[0].result)
     truth = json.loads((folder / "ground_truth.json").read_text())
@@ -392,9 +392,9 @@ def test_resampling_is_kept_for_the_very_result_it_was_made_of(
 
     made: list[int] = []
 
-    def counted(images: int, scenes: Any) -> Any:
+    def counted(images: int, *given: Any) -> Any:
         made.append(images)
-        return resamples(images, scenes)
+        return resamples(images, *given)
 
     monkeypatch.setattr(resampled, "resamples", counted)
     assert evidence_of(plan, store, *tasks) == first
