@@ -163,8 +163,11 @@ def test_rows_of_one_budget_share_their_sentences() -> None:
 
 
 def test_one_network_for_all_seeds_is_told() -> None:
-    assert not any("One trained fusion network" in line for line in told("demo", "detection"))
-    assert any("One trained fusion network" in x for x in told("demo", "detection", seeds=[0, 1]))
+    several, fixed = {"seeds": [0, 1]}, {"methods__3__train__seed": 0}
+    for changes in ({}, several, fixed):
+        assert not any("One trained" in line for line in told("demo", "detection", **changes))
+    (line,) = [x for x in told("demo", "detection", **several, **fixed) if "One trained" in x]
+    assert line.startswith("One trained fusion network serves all seeds (LKC-FUNet (tiny))")
 
 
 def test_another_number_of_test_images_is_told() -> None:
