@@ -1,18 +1,20 @@
 """Published networks whose arithmetic we rearranged, beside the literal form, in one run.
 
-    python -m benchmarks.direct_forms [--repeats N]
+    python -m benchmarks.direct_forms [--repeats N] [NAME ...]
 
 Only the rearranged operations are replaced, each by what its description says: GeSeNet's dense and
 sparse parts convolved one after the other, SegMIF's contexts as eight small matrices, FATFusion's
-attention with queries, keys and softmax over all tokens at once. The other methods of
-benchmarks.methods are either measured there against a direct form (cddfuse, emma, lrrnet, ship), or
-are their own: dcinn, ifcnn, mmdrfuse, seafusion and tardal are written as they are described.
+attention with queries, keys and softmax over all tokens at once, DM-FNet's UNet computed to its
+end, its noise levels' channels joined and those of its pixel attention put in turns. The other
+methods of benchmarks.methods are either measured there against a direct form (cddfuse, emma,
+lrrnet, ship), or are their own: dcinn, ifcnn, mmdrfuse, seafusion and tardal are written as they
+are described.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from statistics import median
@@ -26,9 +28,13 @@ from torch.nn import functional
 from benchmarks.common import Row, interleaved, table
 from fusion import load_method
 from fusion.networks import fatfusion, gesenet
+from fusion.networks.dm_fnet import head as dm_head
+from fusion.networks.dm_fnet import unet as dm_unet
 from fusion.networks.segmif import blocks as segmif
 
 THREADS, SIZE = 2, (480, 640)
+SIZES = {"dm_fnet": (256, 256)}
+"""Of a network that would take minutes at `SIZE`."""
 HEADS, SIDE = 8, 8
 
 
@@ -82,6 +88,27 @@ def token_layer(self: Any, x: Tensor) -> Tensor:
     return out
 
 
+def joined_levels(self: Any, maps: Sequence[Tensor]) -> Tensor:
+    """DM-FNet: all levels' channels together before the first convolution."""
+    out: Tensor = self.block(torch.cat(list(maps), dim=1))
+    return out
+
+
+def every_map(self: Any, x: Tensor, level: Tensor) -> list[Tensor]:
+    """DM-FNet: all of the UNet, of whose 15 decoder maps every third is kept."""
+    maps = list(self._decoded(x, level))
+    self.final_conv(maps[-1])
+    return maps[::3]
+
+
+def in_turns(self: Any, x: Tensor, channel: Tensor, pixel: Tensor) -> Tensor:
+    """DM-FNet: the channels of both inputs in turns, convolved in groups of two."""
+    turns = torch.stack([x, channel + pixel], dim=2).flatten(1, 2)
+    around = functional.pad(turns, (1, 1, 1, 1), mode="reflect")
+    layer = self.pa2
+    return functional.conv2d(around, layer.weight, layer.bias, groups=layer.groups).sigmoid()
+
+
 PATCHES: dict[str, tuple[tuple[Any, str, Callable[..., Any]], ...]] = {
     "gesenet": ((gesenet, "_apart", apart),),
     "segmif": (
@@ -92,6 +119,11 @@ PATCHES: dict[str, tuple[tuple[Any, str, Callable[..., Any]], ...]] = {
         (fatfusion.OneTokenAttention, "forward", attention),
         (fatfusion.TokenLayer, "forward", token_layer),
     ),
+    "dm_fnet": (
+        (dm_unet.DenoisingUNet, "features", every_map),
+        (dm_head.StepBlock, "forward", joined_levels),
+        (dm_head.PixelAttention, "forward", in_turns),
+    ),
 }
 
 
@@ -99,7 +131,8 @@ def compare(name: str, repeats: int) -> Row:
     """Time both forms of one network, after checking that they agree."""
     torch.manual_seed(0)
     method = load_method(name)
-    pair = torch.rand(2, 1, 1, *SIZE)
+    height, width = SIZES.get(name, SIZE)
+    pair = torch.rand(2, 1, 1, height, width)
 
     def ours() -> Tensor:
         with torch.inference_mode():
@@ -116,7 +149,7 @@ def compare(name: str, repeats: int) -> Row:
         raise AssertionError(f"{name}: the direct form differs by {apart_by:g}")
     seconds = {n: median(s) for n, s in interleaved({"o": ours, "d": direct}, repeats).items()}
     shown = f"{seconds['o']:.2f} s, {seconds['d'] / seconds['o']:.2g}x (apart by {apart_by:.0e})"
-    what = f"{name}, fuse 640x480, {THREADS} threads"
+    what = f"{name}, fuse {width}x{height}, {THREADS} threads"
     return Row(what, f"direct: {seconds['d']:.2f} s", shown, "not slower", met(seconds))
 
 
@@ -124,15 +157,17 @@ def met(seconds: dict[str, float]) -> bool:
     return seconds["o"] <= 1.05 * seconds["d"]  # 5 %: repeats differ by that
 
 
-def run(repeats: int = 1) -> list[Row]:
+def run(names: Sequence[str] = tuple(PATCHES), repeats: int = 1) -> list[Row]:
     torch.set_num_threads(THREADS)
-    return [compare(name, repeats) for name in PATCHES]
+    return [compare(name, repeats) for name in names]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", default=list(PATCHES))
     parser.add_argument("--repeats", type=int, default=1)
-    table("direct forms", [asdict(row) for row in run(parser.parse_args().repeats)])
+    options = parser.parse_args()
+    table("direct forms", [asdict(row) for row in run(options.names, options.repeats)])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from fusion.looking.profiling import Profile, ProfileSettings, profile
 DIRECT_SECONDS = {
     "cddfuse": 28.0,  # half of the processor time: no idle machine was at hand
     "dcinn": None,
+    "dm_fnet": None,
     "emma": 1.235,
     "fatfusion": None,
     "gesenet": None,

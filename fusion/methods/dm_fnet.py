@@ -118,18 +118,22 @@ class DMFNet(FusionMethod):
         source = None if self.training else torch.Generator().manual_seed(self.noise_seed)
         with torch.no_grad():
             found = [self._features(images, step, source) for step in self.steps]
-        joined = [torch.cat(maps, dim=1).chunk(2) for maps in zip(*found, strict=True)]
-        first, second = zip(*joined, strict=True)
-        fused: Tensor = self.head(first, second)
+        fused: Tensor = self.head(*zip(*found, strict=True))
         return fused[..., :height, :width]
 
-    def _features(self, images: Tensor, step: int, source: torch.Generator | None) -> list[Tensor]:
+    def _features(
+        self, images: Tensor, step: int, source: torch.Generator | None
+    ) -> list[list[Tensor]]:
+        """Return the features of each half of a batch, one after the other: half the memory."""
         steps = torch.full((1, 1), step)
         if self.noise == "none":
             level = level_after(steps, self.schedule).to(images).expand(len(images), 1)
-            return self.unet.features(level[..., None, None] * images, level)
-        level, noise = draw(images, steps, self.schedule, source)
-        return self.unet.features(noised(images, level, noise), level)
+            seen = level[..., None, None] * images
+        else:
+            level, noise = draw(images, steps, self.schedule, source)
+            seen = noised(images, level, noise)
+        halves = zip(seen.chunk(2), level.chunk(2), strict=True)
+        return [self.unet.features(*half) for half in halves]
 
 
 def _check_numbers(width: int, groups: int, dropout: float, noise_seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,15 +24,24 @@ def two_convs(c_in: int, c_out: int) -> nn.Sequential:
 
 
 class StepBlock(nn.Module):
-    """One map of `width` channels from those of `steps` noise levels."""
+    """One map of `width` channels from those of `steps` noise levels.
+
+    As published the levels' channels are joined before the first convolution; here each level
+    meets its own share of the kernel, which is the same without the joined copy.
+    """
 
     def __init__(self, width: int, steps: int):
         super().__init__()
         self.block = two_convs(steps * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map B x (steps * width) x H x W to B x width x H x W."""
-        out: Tensor = self.block(x)
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Map one B x width x H x W for each level to B x width x H x W."""
+        joint = cast(nn.Conv2d, self.block[0])
+        parts = joint.weight.chunk(len(maps), dim=1)
+        x = functional.conv2d(maps[0], parts[0], joint.bias)
+        for one, part in zip(maps[1:], parts[1:], strict=True):
+            x = x + functional.conv2d(one, part)
+        out: Tensor = self.block[1:](x)
         return out
 
 
@@ -156,16 +166,19 @@ class FusionHead(nn.Module):
         self.rgb_decode1 = Output(width // 2, 1)
         orthogonal(self)
 
-    def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    def forward(
+        self, first: Sequence[Sequence[Tensor]], second: Sequence[Sequence[Tensor]]
+    ) -> Tensor:
         """Return the fused luminance in (-1, 1), B x 1 x H x W.
 
-        Of each image five maps, coarse to fine, B x (steps * channels) x H/16 x W/16 to H x W;
-        H and W are multiples of 16 and 64 at least. The images' order matters.
+        Of each image, for each level, the UNet's five features; H and W are multiples of 16, and
+        64 at least. The images' order matters.
         """
         found: list[Tensor] = []
-        for n, (x, y) in enumerate(zip(first, second, strict=True)):
+        for n in range(SCALES):
             step, fuse = self.decoder[2 * n], self.decoder[2 * n + 1]
-            fused = fuse(step(x), step(y), found)
+            x, y = (step([maps[n] for maps in image]) for image in (first, second))
+            fused = fuse(x, y, found)
             found.append(doubled(fused) if n < SCALES - 1 else fused)
         out = functional.leaky_relu(self.rgb_decode2(found[-1]), SLOPE)
         return torch.tanh(self.rgb_decode1(out))

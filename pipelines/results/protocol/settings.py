@@ -17,6 +17,8 @@ CHANGED = "Settings that differ from the paper's"
 SILENT = "Not stated by the paper, ours"
 APART = ("dataset", "seed")
 """Of a dataset only what the paper states is compared; of seeds it is said how many there are."""
+RARE = ("pretrain", "pretrained")
+"""What only some networks have: where there is none, nothing is said."""
 MISSING = object()
 
 
@@ -51,6 +53,7 @@ def compare_settings(spec: BaseModel, stated: Sequence[Statement]) -> Compared:
         f"{name} {words(getattr(spec, name))}"
         for name in type(spec).model_fields
         if name not in known and name not in APART and name not in NOT_HASHED
+        if name not in RARE or getattr(spec, name) is not None
     ]
     return Compared(tuple(followed), tuple(changed), tuple(silent))
 
@@ -71,6 +74,9 @@ def words(value: Any) -> str:
     """Return a value as a footnote shows it: of a path its name alone."""
     if value is None or value == ():
         return "none"
+    if isinstance(value, BaseModel):
+        known = {key: one for key, one in value if key not in (*APART, *NOT_HASHED)}
+        return f"({words(known)})"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={readable(one)}" for key, one in value.items())
     if isinstance(value, list | tuple) and any(isinstance(one, str) for one in value):

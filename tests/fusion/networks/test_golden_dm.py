@@ -16,7 +16,7 @@ from fusion import load_method
 from fusion.errors import InputError
 from fusion.methods.dm_fnet import DMFNet
 from fusion.networks.dm_fnet.diffusion import STEPS, betas, draw, level_after, levels, noised
-from fusion.networks.dm_fnet.head import PixelAttention
+from fusion.networks.dm_fnet.head import PixelAttention, StepBlock
 from fusion.networks.dm_fnet.loss import dm_loss, selective_contrast
 from fusion.networks.dm_fnet.unet import DenoisingUNet
 
@@ -46,17 +46,14 @@ def summary(maps: Tensor) -> Tensor:
     return torch.cat([torch.stack([flat.mean(), flat.std(False), flat.abs().max()]), taken])
 
 
-def synthetic(height: int, width: int, phase: float) -> list[Tensor]:
-    """The head's reference features of one image, coarse to fine, its steps put together."""
+def synthetic(height: int, width: int, phase: float) -> list[list[Tensor]]:
+    """The head's reference features of one image: for each step, coarse to fine."""
     return [
-        torch.cat(
-            [
-                wave(height >> n, width >> n, phase + 0.9 * t + 0.2 * s, 256 if n == 4 else 128)
-                for t in range(3)
-            ],
-            dim=1,
-        )
-        for s, n in reversed(DEPTHS.items())
+        [
+            wave(height >> n, width >> n, phase + 0.9 * t + 0.2 * s, 256 if n == 4 else 128)
+            for s, n in reversed(DEPTHS.items())
+        ]
+        for t in range(3)
     ]
 
 
@@ -91,7 +88,8 @@ def test_golden_float64(method: DMFNet) -> None:
         image = (2 * wave(64, 64, 0) - 1).double()
         out = precise.unet(image, torch.full((1, 1), 0.9, dtype=torch.float64))
         check_arrays("dm_unet", {"out64_64x64_g0.9": out}, 1e-8)
-        pair = [[maps.double() for maps in synthetic(64, 64, phase)] for phase in (0.0, 2.0)]
+        waves = [synthetic(64, 64, phase) for phase in (0.0, 2.0)]
+        pair = [[[maps.double() for maps in step] for step in image] for image in waves]
         check_arrays("dm_head", {"out64_64x64": precise.head(*pair)}, 1e-8)
 
 
@@ -142,6 +140,13 @@ def test_pixel_attention_is_the_interleaved_grouped_convolution() -> None:
     layer = attention.pa2
     want = functional.conv2d(around, layer.weight, layer.bias, groups=6).sigmoid()
     assert torch.allclose(attention(x, channel, pixel), want, atol=1e-12)
+
+
+def test_a_step_block_is_a_convolution_of_all_levels_together() -> None:
+    torch.manual_seed(0)
+    block, maps = StepBlock(6, 3).double(), torch.randn(3, 2, 6, 9, 7).double()
+    want = block.block(torch.cat(list(maps), dim=1))
+    assert torch.allclose(block(list(maps)), want, atol=1e-12)
 
 
 def test_features_are_those_of_the_whole_network(monkeypatch: pytest.MonkeyPatch) -> None:

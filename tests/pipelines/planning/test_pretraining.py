@@ -207,7 +207,7 @@ def test_the_cost_of_a_training_is_that_of_what_learns(tmp_path: Path) -> None:
     step = counted(tmp_path, network="pipelines.tasks.fusion:network", training=True)
     part = counted(tmp_path, network="pipelines.tasks.fusion:part", training=False)
     method = load_method("dm_fnet", preset="tiny")
-    features = [torch.rand(1, 3 * c, 4 << n, 4 << n) for n, c in enumerate((16, 8, 8, 8, 8))]
+    features = [[torch.rand(1, c, 4 << n, 4 << n) for n, c in enumerate((16, 8, 8, 8, 8))]] * 3
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():

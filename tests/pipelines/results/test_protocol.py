@@ -42,9 +42,12 @@ def told(name: str, task: str, part: str = "", **changes: Any) -> tuple[str, ...
 
 def others(value: Any, choices: tuple[Any, ...], key: str) -> Iterator[Any]:
     """Yield what might stand in the place of a setting's value."""
-    yield from {"initial_checkpoint": ["/a/start.pt"], "encoder_checkpoint": ["/a/start.pt"]}.get(
-        key, []
-    )
+    yield from {
+        "initial_checkpoint": ["/a/start.pt"],
+        "encoder_checkpoint": ["/a/start.pt"],
+        "pretrain": [{"epochs": 3}],
+        "pretrained": ["/a/unet.pt"],
+    }.get(key, [])
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int | float):
@@ -160,6 +163,19 @@ def test_rows_of_one_budget_share_their_sentences() -> None:
     changes = {"methods__0__train__epochs": 7}
     (line,) = [x for x in told("table2", "scoring", **changes) if x.startswith(CHANGED)]
     assert line == f"{CHANGED} (training of I: all BN, 3x3): epochs 7 (paper: 1000)."
+
+
+def test_a_first_training_is_told_where_there_is_one() -> None:
+    lines = told("table2", "scoring")
+    assert not any("pretrain" in line for line in lines)
+    train = {"dataset": "harvard", "epochs": 2, "pretrain": {"epochs": 3, "seed": 1}}
+    row = {"name": "dm_fnet", "label": "two", "params": {"preset": "tiny"}, "train": train}
+    (line,) = [x for x in told("table2", "scoring", methods=[row]) if "pretrain" in x]
+    assert line.startswith(f"{SILENT} (training of two): epochs 2, ")
+    assert "pretrain (epochs=3, batch_size=32, " in line
+    assert "weight_decay=0.01)" in line
+    assert "seed" not in line
+    assert "pretrained" not in line
 
 
 def test_one_network_for_all_seeds_is_told() -> None:
