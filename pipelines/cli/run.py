@@ -113,7 +113,7 @@ def _run(flow: str, task: str | None, experiment: str, options: WorkOptions, flo
 
     # What is wrong with the experiment is said before Prefect starts.
     spec = load_experiment(experiment, options.overrides)
-    if task is not None and task not in spec.sections:
+    if task is not None and task not in spec.task_keys:
         raise InputError(f'The experiment "{spec.name}" has no {task}; give it one, or compare.')
     with flows() as known:
         try:

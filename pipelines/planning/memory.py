@@ -27,9 +27,9 @@ from pipelines.store.store import Store
 from pipelines.tasks.task import task_of
 
 FOLDER = "experiments"
-LATER = (
+LATER: tuple[tuple[str, Any], ...] = (
     *(("near_duplicates", "found"), ("folds", None), ("fold", None), ("validated", False)),
-    *(("pretrain", None), ("pretrained", None)),
+    *(("pretrain", None), ("pretrained", None), ("grid", {})),
 )
 """Keys that were added later, with the values that change nothing."""
 

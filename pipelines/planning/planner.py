@@ -32,7 +32,7 @@ from pipelines.tasks.fusion import (
     perturbed_stages,
     training_stages,
 )
-from pipelines.tasks.task import Chain, Images, Task, task_of
+from pipelines.tasks.task import Chain, Images, Task, task_of, tasks_with
 
 
 class Planner:
@@ -102,7 +102,7 @@ class Planner:
             verb = "pretrain" if training.kind.name == PRETRAIN.name else "train"
             steps.insert(0, Step(f"{verb} {method.row} ({cell.lot})", (training,)))
         drawn = f" ({cell.lot})" if task.seeded else own or (f" ({fold.label})" if fold else "")
-        steps.append(Step(f"{task.verb} {method.row}{drawn}", chain.stages))
+        steps.append(Step(f"{task.verb} {method.row}{task.by}{drawn}", chain.stages))
         checks = (builds,) if chain.check is None else (builds, chain.check)
         return replace(cell, steps=tuple(steps)), checks
 
@@ -129,7 +129,7 @@ class Planner:
         cell = Cell(method, task, seed, (), fold=fold)
         drawn = f" ({cell.lot})" if task.seeded else ""
         steps = [step for cell, _ in made.values() for step in cell.steps]
-        steps.append(Step(f"{task.verb} {method.row}{drawn}", (last,)))
+        steps.append(Step(f"{task.verb} {method.row}{task.by}{drawn}", (last,)))
         checks = tuple(check for _, own in made.values() for check in own)
         return replace(cell, steps=tuple(steps)), checks
 
@@ -148,7 +148,7 @@ class Planner:
         """Return the cell that shows disturbed test pairs to the networks of `clean`."""
         spec, steps = experiment.reconstruction, tuple[Step, ...]()
         if isinstance(how, Perturbation):
-            title = f"{clean.task.verb} {clean.method.row} under {WORDS[how.kind]}"
+            title = f"{clean.task.verb} {clean.method.row}{clean.task.by} under {WORDS[how.kind]}"
             stages = perturbed_stages(clean.result, how, self._known)
             steps = (Step(f"{title} ({clean.lot})", stages),)
         elif spec is not None:
@@ -212,7 +212,7 @@ def make_plan(
     cells: list[Cell] = []
     perturbed: list[Cell] = []
     blocked: list[tuple[str, str]] = []
-    wanted = tuple(task for task in tasks if task.name in experiment.sections)
+    wanted = tasks_with(experiment, tasks)
     with Preparation(store, report, start) as ready:
         planner = Planner(ready.open, Facts(store.digests))
         for task, method, seed, fold in _points(wanted, experiment):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from fusion.errors import did_you_mean
 from fusion.settings import Settings
 
 
@@ -27,6 +29,19 @@ def expand(value: Any) -> Any:
             f"set it to the folder that holds your data, or give a full path"
         )
     return text
+
+
+FEW = 4
+"""Among more words than these, the one that was meant is looked for."""
+
+
+def said(error: Any) -> str:
+    """Return what is wrong with a value, of one of pydantic's errors, without a full stop."""
+    if error["type"] == "literal_error":
+        known = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        if len(known) > FEW:
+            return f"not known.{did_you_mean(str(error['input']), known)}".removesuffix(".")
+    return str(error["msg"].removeprefix("Value error, ").removesuffix("."))
 
 
 LocalPath = Annotated[Path, BeforeValidator(expand)]

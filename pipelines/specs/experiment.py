@@ -64,9 +64,20 @@ class ExperimentSpec(Spec):
 
     @property
     def sections(self) -> Mapping[str, TaskSpec]:
-        """The sections that the experiment has, by their tasks' names."""
-        given = {name: getattr(self, name, None) for name in sections()}
-        return {name: section for name, section in given.items() if section is not None}
+        """The sections that the experiment has, by their tasks' names.
+
+        One with a grid stands for a section at each of its points: a task's name, then the point.
+        """
+        return {
+            f"{name} {words}".strip(): point
+            for name in self.task_keys
+            for words, point in getattr(self, name).points.items()
+        }
+
+    @property
+    def task_keys(self) -> tuple[str, ...]:
+        """The tasks that have a section."""
+        return tuple(name for name in sections() if getattr(self, name, None) is not None)
 
     @model_validator(mode="before")
     @classmethod
@@ -98,19 +109,19 @@ class ExperimentSpec(Spec):
         if self.race is not None and len(self.methods) < 2:
             raise ValueError("seeds are raced among at least two methods; give a list of seeds")
         labelled = [name for name, one in sections().items() if one.labels_for is not None]
-        if self.race is not None and not self.sections.keys() & set(labelled):
+        if self.race is not None and not set(self.task_keys) & set(labelled):
             words = " or ".join(labelled)
             raise ValueError(f"seeds are raced by {words}, not by scores of images; give a list")
 
     def _check_sections(self) -> None:
         known = sections()
-        if not self.sections:
+        if not self.task_keys:
             raise ValueError(f"give at least one of {_listed(known)}")
         labelled = [name for name, section in known.items() if section.labels_for is not None]
-        if self.perturb is not None and not self.sections.keys() & set(labelled):
+        if self.perturb is not None and not set(self.task_keys) & set(labelled):
             words = " or ".join(labelled)
             raise ValueError(f"perturb needs {words}; scores of images have none")
-        if self.reconstruction is not None and "scoring" not in self.sections:
+        if self.reconstruction is not None and "scoring" not in self.task_keys:
             raise ValueError("reconstruction needs scoring: fused images are compared with sources")
         for name, section in self.sections.items():
             dataset = section.dataset

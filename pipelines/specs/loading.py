@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fusion.errors import InputError, did_you_mean
-from pipelines.specs.base import Spec
+from pipelines.specs.base import Spec, said
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.experiment import ExperimentSpec, experiment_model
 from pipelines.specs.method import MethodSpec
@@ -22,8 +21,6 @@ from pipelines.specs.tasks import sections
 
 WRITTEN = ("grid", "use")
 """Keys of a method in a file that are gone once it is read."""
-FEW = 4
-"""Among more words than these, the one that was meant is looked for."""
 
 
 def config_path(kind: str, name: str) -> Path:
@@ -129,12 +126,7 @@ def _sentence(error: Any, kind: type[Spec]) -> str:
         return f'the key "{where}" is unknown.{did_you_mean(str(place[-1]), known)}'
     if error["type"] == "missing":
         return f'the key "{where}" is missing; add it.'
-    if error["type"] == "literal_error":
-        known = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-        if len(known) > FEW:
-            given = str(error["input"])
-            return f'"{where}" (it is {given!r}): not known.{did_you_mean(given, known)}'
-    message = error["msg"].removeprefix("Value error, ").removesuffix(".")
+    message = said(error)
     given = f" (it is {error['input']!r})" if isinstance(error["input"], str | int | float) else ""
     return f'"{where}"{given}: {message}.' if where else f"{message}."
 

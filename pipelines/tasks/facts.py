@@ -110,6 +110,7 @@ HASHED_APART = (
 its stage; `engine` tests."""
 NOT_HASHED = {
     "by_part": "asks for other tables of the same scores",
+    "grid": "each of its points is a section of its own",
     "checkpoint_minutes": "an interrupted training ends with the weights of an uninterrupted one",
     "cache": "an image is the same, decoded now or before",
     "loader_processes": "on a GPU lots belong to images, whichever process reads them",
@@ -124,7 +125,8 @@ def hashed(settings: Settings) -> dict[str, Any]:
 
 def not_hashed(settings: Settings) -> dict[str, Any]:
     """Return the other settings, for a stage's `local`, which does not count for its identity."""
-    return {"settings": settings.model_dump(mode="json", include=set(NOT_HASHED))}
+    known = set(NOT_HASHED) - {"by_part", "grid"}  # which no training asks for
+    return {"settings": settings.model_dump(mode="json", include=known)}
 
 
 def local_of(dataset: Dataset) -> dict[str, Any]:

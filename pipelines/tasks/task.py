@@ -6,8 +6,8 @@ else names it. What takes long to import belongs into the bodies of its function
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fusion.errors import InputError, did_you_mean
 from pipelines.datasets.dataset import Dataset
+from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.stage import Stage
 from pipelines.tasks.facts import Facts
@@ -108,7 +109,8 @@ class Task:
     `seeded` draws no lots of its own. `histories` are those of its trainings, by the kind of
     stage; `works` measure how much there is to do, of every kind. `paper` names the printed table
     whose protocol a section is compared with unless the experiment names another, `deviations`
-    says how the task itself differs from the paper's, and `order` sorts the tables.
+    says how the task itself differs from the paper's, and `order` sorts the tables. Of a section
+    with a grid there is a task for each `point`, which ends its name.
     """
 
     name: str
@@ -135,6 +137,17 @@ class Task:
     per_image: bool = False
     seeded: bool = True
     order: int = 100
+    point: str = ""
+
+    @property
+    def by(self) -> str:
+        """What titles of stages say of the point."""
+        return f" by {self.point}" if self.point else ""
+
+    @property
+    def key(self) -> str:
+        """The key of its section: its name, but for the point of the section's grid."""
+        return self.name.removesuffix(self.point).rstrip()
 
     def headline_score(self, metrics: Mapping[str, Any]) -> Score:
         """Return a cell's score in the column that orders the methods."""
@@ -170,10 +183,26 @@ def tasks() -> tuple[Task, ...]:
 
 def task_of(name: str) -> Task:
     """Return a task by its name; raises InputError for an unknown one."""
-    known = {task.name: task for task in tasks()}
-    if name not in known:
-        raise InputError(f'There is no task "{name}".{did_you_mean(name, list(known))}')
-    return known[name]
+    known, (key, _, point) = {task.name: task for task in tasks()}, name.partition(" ")
+    if key not in known:
+        raise InputError(f'There is no task "{key}".{did_you_mean(key, list(known))}')
+    return _at(known[key], point) if point else known[key]
+
+
+@cache
+def _at(task: Task, point: str) -> Task:
+    return replace(task, name=f"{task.name} {point}", point=point)
+
+
+def tasks_with(experiment: ExperimentSpec, wanted: Iterable[Task]) -> tuple[Task, ...]:
+    """Return those of `wanted` that an experiment has a section for, one for each of its points."""
+    names = [(name.partition(" ")[0], name) for name in experiment.sections]
+    return tuple(
+        task if name == task.name else task_of(name)
+        for task in wanted
+        for key, name in names
+        if key == task.name
+    )
 
 
 def sections() -> dict[str, type[TaskSpec]]:

@@ -26,7 +26,7 @@ DRAWN = "The images are drawn (embedded scenes); they say nothing about the worl
 
 def stated_of(experiment: ExperimentSpec, task: Task) -> Stated | None:
     """Return what the paper states of the table that a task's own stands beside."""
-    name = experiment.paper.get(task.name) or task.paper
+    name = experiment.paper.get(task.key) or task.paper
     return read_stated(name.partition("/")[0]) if name else None
 
 
@@ -55,7 +55,7 @@ def deviations(
 
 
 def _printed_part(experiment: ExperimentSpec, task: Task, part: str) -> str:
-    return part or (experiment.paper.get(task.name) or "").partition("/")[2]
+    return part or (experiment.paper.get(task.key) or "").partition("/")[2]
 
 
 def _images(stated: Stated, part: str, images: int | None) -> list[str]:

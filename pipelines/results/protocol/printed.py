@@ -26,7 +26,7 @@ def paper_rows(
     A printed row belongs to our row of the same title, or to one of that method whose network is
     the paper's.
     """
-    given = experiment.paper.get(task.name)
+    given = experiment.paper.get(task.key)
     if given is None:
         return {}, ()
     name, _, alone = given.partition("/")
