@@ -48,7 +48,15 @@ def _training(spec: ReconstructionSpec, opened: Open, known: Facts) -> Stage | N
 
 
 def undersampled_checks(clean: Cell, spec: ReconstructionSpec, opened: Open) -> tuple[Stage, ...]:
-    """Return the checks to pass before anything of a clean cell is undersampled."""
+    """Return the checks to pass before anything of a clean cell is undersampled.
+
+    Raises InputError for a cell of a fold: the network would have learnt from what it tests.
+    """
+    if clean.fold is not None:
+        raise InputError(
+            "reconstruction trains one network for all test pairs, and the dataset is tested by "
+            "folds; give the dataset a split without folds."
+        )
     tested = reconstruction.slices_check(spec, clean.result.inputs["index"])
     if spec.train is None:
         return (tested,)

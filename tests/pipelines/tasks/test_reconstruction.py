@@ -390,6 +390,17 @@ def test_slices_too_small_for_the_network_are_named(tmp_path: Path) -> None:
     assert fine.blocked == ()
 
 
+def test_folds_are_refused(home: Path, tmp_path: Path) -> None:
+    path = experiment(home, tmp_path)
+    spec = yaml.safe_load(path.read_text())
+    folders = {"infrared": "test/MRI", "visible": "test/CT", "split": {"folds": 3}}
+    spec["scoring"]["dataset"] |= folders
+    path.write_text(yaml.safe_dump(spec))
+    made = planned(path, Store(tmp_path / "store"))
+    assert made.blocked
+    assert all("give the dataset a split without folds" in why for why in blocked(made))
+
+
 def test_reconstruction_needs_scores(home: Path, tmp_path: Path) -> None:
     path = experiment(home, tmp_path)
     spec = yaml.safe_load(path.read_text())
