@@ -25,7 +25,7 @@ DESCRIPTION = (
     "on each, and print who wins, by how much, and how sure we are."
 )
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 a stage failed (the others are done and kept); 2 the words, the "
+    "Exit codes: 0 done; 1 a stage failed, or the disk (what is done is kept); 2 the words, the "
     "experiment or the data are wrong, or a plan is blocked; 130 stopped by Ctrl-C; 143 by SIGTERM."
 )
 
@@ -134,10 +134,13 @@ def main(
         code = getattr(error, "code", 130)  # of `pipelines.execution.stopping.Stopped`
         return _say("stopped; finished stages are kept, run again to go on.", code)
     except Exception as error:
+        from pipelines.execution.faults import refusal
         from pipelines.execution.worker import StageFailed  # is there, where it was raised
 
         if isinstance(error, StageFailed):
             return _say(str(error), 1)
+        if (sentence := refusal(error)) is not None:
+            return _say(sentence, 1)
         raise
 
 

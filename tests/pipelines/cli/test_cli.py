@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -388,6 +389,40 @@ def test_an_interruption_is_told_without_a_traceback(
     assert capsys.readouterr().err == (
         "fuse-then: stopped; finished stages are kept, run again to go on.\n"
     )
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    """Return an error that was raised because of another."""
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "{store}/no/a.png"), "a.png: No space left on"),
+        (OSError(28, "No space left on device", "{store}/no/a.png"), " MB free); make room; "),
+        (OSError(5, "Input/output error"), "Input/output error; look after the disk; finished"),
+        (PermissionError(13, "Permission denied", "a"), "a: Permission denied; ask for the right"),
+        (caused(ValueError("?"), OSError(30, "Read-only", "a")), "a: Read-only; make it writable"),
+        (sqlite3.OperationalError("database or disk is full"), "(database or disk is full): make"),
+    ],
+)
+def test_what_the_machine_refuses_is_a_sentence(
+    flows: SimpleNamespace,
+    write_experiment: Write,
+    store: list[str],
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    said: str,
+) -> None:
+    if isinstance(error, OSError) and error.filename:
+        error.filename = error.filename.format(store=store[-1])
+    flows.error = error
+    assert flows.run(["compare", str(write_experiment()), *store]) == 1
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.endswith("finished stages are kept, so then run the same again.\n")
 
 
 def test_a_bug_keeps_its_traceback(
