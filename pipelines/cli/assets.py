@@ -82,12 +82,14 @@ def data_split(
     seed: Annotated[int, Parameter(metavar="N", help="Another number, another split.")] = 0,
     options: ExperimentOptions = AS_WRITTEN,
 ) -> int:
-    """Write a seeded split that keeps near-duplicate neighbours together."""
+    """Write a seeded split that keeps near-duplicate neighbours together, and its picture."""
     from pipelines.datasets.opening import open_dataset
     from pipelines.datasets.splitting.drawing import draw_file
     from pipelines.execution.progress import Screen
     from pipelines.specs.dataset import SplitSpec
     from pipelines.store.store import open_store
+    from pipelines.views.charts.designs.splits import split_chart
+    from pipelines.views.charts.theme import write_both
 
     spec = _spec(dataset, options)
     if spec.comes_split or spec.scenes is not None:
@@ -101,6 +103,11 @@ def data_split(
     sizes = ", ".join(f"{name} {len(names)}" for name, names in drawn.parts.items())
     largest = max(map(len, drawn.scenes))
     print(f"{out}: {sizes} pairs from {len(drawn.scenes)} scenes, the largest {largest}")
+    what = f"{folds} folds" if folds else "split"
+    title = f"{spec.name}, {what} of seed {seed}"
+    picture = split_chart(drawn.scenes, drawn.parts, drawn.shares, title)
+    for path in write_both(picture, out.with_suffix("")):
+        print(path)
     return 0
 
 

@@ -127,7 +127,7 @@ COMMANDS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "data split",
             "assets:data_split",
             "Write train, val and test to a file that a dataset's YAML can name.",
-            "fuse-then data split mine.yaml --out mine-split.yaml --seed 1",
+            "fuse-then data split mine.yaml --out mine-folds.yaml --folds 5",
         ),
         (
             "weights list",

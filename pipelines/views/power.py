@@ -22,13 +22,10 @@ def write_power(
     found: Sequence[Design], wanted: Wanted, title: str, folder: Path, name: str
 ) -> list[Path]:
     """Write the smallest difference against seeds, a curve a design, as SVG and PNG."""
-    from pipelines.views.charts.design import power_chart
-    from pipelines.views.charts.theme import png, svg_file
+    from pipelines.views.charts.designs.seeds import power_chart
+    from pipelines.views.charts.theme import write_both
 
     curves = {design.title: curve(design, wanted, SHOWN) for design in found}
     chart = power_chart(curves, SHOWN, wanted.difference, title)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.{ending}" for ending in ("svg", "png")]
-    paths[0].write_text(svg_file(chart), encoding="utf-8")
-    paths[1].write_bytes(png(chart))
-    return paths
+    return write_both(chart, folder / name)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import altair as alt
@@ -127,6 +128,14 @@ def png(chart: Chart) -> bytes:
     padding = {side: MARGIN + room.get(side, 0) for side in ("left", "top", "right", "bottom")}
     picture = {**spec, "padding": padding, "background": "white"}
     return vl_convert.vegalite_to_png(picture, scale=2)
+
+
+def write_both(chart: Chart, place: Path) -> list[Path]:
+    """Write a chart as PLACE.svg and PLACE.png, and return where."""
+    paths = [place.with_name(f"{place.name}.{ending}") for ending in ("svg", "png")]
+    paths[0].write_text(svg_file(chart), encoding="utf-8")
+    paths[1].write_bytes(png(chart))
+    return paths
 
 
 def _spec(chart: Chart) -> dict[str, Any]:

@@ -131,7 +131,11 @@ def test_a_drawn_split_is_a_file_that_a_config_can_name(
     out = tmp_path / "splits" / "mine.yaml"
     command = ["data", "split", str(dataset), "--out", str(out), "--seed", "3", *store]
     assert main([*command, "--ratios", "2", "1", "1"]) == 0
-    assert f"{out}: train " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{out}: train " in printed
+    assert printed.splitlines()[1:] == [str(out.with_suffix(s)) for s in (".svg", ".png")]
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert out.with_suffix(".svg").read_text().startswith("<svg")
     written = yaml.safe_load(out.read_text())
     assert (written["version"], written["seed"], written["ratios"]) == (2, 3, [2, 1, 1])
     assert len(written["pairs_digest"]) == 64
@@ -143,6 +147,21 @@ def test_a_drawn_split_is_a_file_that_a_config_can_name(
     assert main(["data", "verify", str(dataset), *named, *store]) == 0
     verified = capsys.readouterr().out
     assert f"test      {len(written['test'])} pairs; " in verified
+
+
+def test_folds_are_a_file_that_a_config_can_name(
+    dataset: Path, tmp_path: Path, store: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "folds.yaml"
+    near = ["--set", "near_duplicates=none"]
+    assert (
+        main(["data", "split", str(dataset), "--out", str(out), "--folds", "2", *near, *store]) == 0
+    )
+    assert f"{out}: fold 1 6, fold 2 6 pairs from 12 scenes" in capsys.readouterr().out
+    for fold in (0, 1):
+        split = f"split={{file: {out}, folds: 2, fold: {fold}}}"
+        assert main(["data", "verify", str(dataset), "--set", split, *store]) == 0
+        assert "test      6 pairs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ratios", [["0", "0", "0"], ["8", "-1", "1"]])

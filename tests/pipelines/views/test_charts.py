@@ -27,7 +27,8 @@ from pipelines.views.charts.curves import (
     precision_recall_panel,
     thinned,
 )
-from pipelines.views.charts.design import Runner, power_chart, race_chart
+from pipelines.views.charts.designs.seeds import Runner, power_chart, race_chart
+from pipelines.views.charts.designs.splits import split_chart
 from pipelines.views.charts.differences import forest
 from pipelines.views.charts.markup import mark_of, page_svg
 from pipelines.views.charts.matrices import confusion_matrix, rank_bars, rank_matrix
@@ -116,6 +117,24 @@ def test_differences_are_ordered_and_filled_where_they_are_sure() -> None:
     assert (
         of(turned, "average", "row") < of(turned, "infrared", "row") < of(turned, "visible", "row")
     )
+
+
+def test_a_scene_is_as_wide_as_its_images_and_lies_in_the_line_of_its_part() -> None:
+    chart = split_chart(
+        [["a", "b", "c"], ["d"], ["e"]],
+        {"train": ["a", "b", "c"], "val": ["e"], "test": ["d"]},
+        {"train": {"Car": 0.75}, "val": {"Car": 0.0}, "test": {"Car": 0.25}},
+        "mine",
+    )
+    scenes = [one for one in rows(chart) if "y2" in one and "number" not in one]
+    shares = [one for one in rows(chart) if "y2" in one and "number" in one]
+    wide = [one["x2"] - one["x"] for one in scenes]
+    assert wide[0] == pytest.approx(3 * wide[1], rel=0.02)
+    assert scenes[2]["y"] < scenes[1]["y"]  # val above test
+    assert [one["number"] for one in shares][:6] == ["60", "20", "20", "75", "", "25"]
+    text = "".join(drawn(chart).itertext())
+    assert "scene of a, 3 images" in text
+    assert "25 % of Car" in text
 
 
 def test_numbers_of_any_length_have_their_room() -> None:
@@ -365,6 +384,12 @@ CHARTS: dict[str, Callable[[Looks], Chart | None]] = {
     "a column beside the paper": lambda given: printed_charts(BESIDE, given, True)[EVIL],
     "ranks": lambda given: rank_matrix({"average": (0.1, 0.9), EVIL: (0.9, 0.1)}),
     "rank bars": lambda given: rank_bars({"average": (1.0, 2.0), EVIL: (2.0, 1.0)}, EVIL),
+    "split": lambda given: split_chart(
+        [["a", "b"], ["c"]],
+        {"train": ["a", "b"], EVIL: ["c"]},
+        {"train": {EVIL: 1.0}, EVIL: {}},
+        EVIL,
+    ),
     "power": lambda given: power_chart({EVIL: (3.0, 2.0), "few": (4.0, 3.5)}, (2, 10), 1.0, EVIL),
     "race": lambda given: race_chart(
         [Runner(EVIL, (2, 3), (40.0, 41.0), None), Runner("average", (2,), (30.0,), 2)], EVIL, given
@@ -381,7 +406,7 @@ BRICKS = ("parts", "theme", "markup")
 def test_every_function_that_returns_a_chart_is_tried() -> None:
     drawing = {
         node.name
-        for path in Path(str(charts.__path__[0])).glob("*.py")
+        for path in Path(str(charts.__path__[0])).rglob("*.py")
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if path.stem not in BRICKS and isinstance(node, ast.FunctionDef)
         if not node.name.startswith("_") and "Chart" in ast.unparse(node.returns or ast.Constant(0))
