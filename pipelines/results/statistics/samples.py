@@ -16,12 +16,14 @@ class Units:
     """The `number` of scenes, or of images that are each their own, that were resampled.
 
     A mean's variance over resamples times `inflation` is unbiased, and is known with `degrees` of
-    freedom; both follow from the sizes of the scenes. Nothing is known of fewer than two.
+    freedom; both follow from the sizes of the scenes. Nothing is known of fewer than two. `shares`
+    are those of the scenes in all images, where they are known.
     """
 
     number: int
     degrees: float
     inflation: float
+    shares: tuple[float, ...] = ()
 
     @property
     def several(self) -> bool:
@@ -47,7 +49,8 @@ def units_of(sizes: Sequence[int]) -> Units:
     own = unique**2 * (1 - 2 * unique + squares)
     trace = float(often @ own)
     twice = float(often @ outside @ often + often @ (own**2 - np.diag(outside)))
-    return Units(number, trace**2 / twice, squares / trace)
+    shares = tuple(size / total for size in sizes)
+    return Units(number, trace**2 / twice, squares / trace, shares)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,8 @@ from pipelines.results.statistics.samples import Floats, Sample, SeedSpread, see
 from pipelines.store.digests import derive_seed
 
 DRAWS = 10_000
+FEW = 60
+"""The most scenes that are simulated one by one."""
 LARGEST = 4_000_000
 """The most simulated t values at once; of more pairs than this allows there are fewer draws."""
 NOTHING = 1e-12
@@ -73,7 +75,7 @@ def apart(
     mean = means[first] - means[second]
     error = np.sqrt(images + seeds)
     draws = min(draws, max(1000, LARGEST // max(1, len(first))))
-    chance = chance_of(covariance, units.degrees, parts, spread, pairs, draws)
+    chance = chance_of(covariance, units.degrees, parts, spread, pairs, draws, units.shares)
     chance[:, images + seeds == 0] = 0.0
     return Apart(
         pairs, mean, error, degrees_of(images, units.degrees, seeds, spread.degrees),
@@ -103,14 +105,25 @@ def chance_of(
     spread: SeedSpread,
     pairs: Pairs,
     draws: int,
+    shares: Sequence[float] = (),
 ) -> Floats:
-    """Return |t| of equal methods, float64[draws, pairs]."""
+    """Return |t| of equal methods, float64[draws, pairs].
+
+    Of few scenes, whose `shares` in all images differ, means and variances are simulated scene by
+    scene: a large scene is in both. Of more, the variances have a Wishart distribution.
+    """
     first, second = pairs
     rng = np.random.default_rng(derive_seed("max-t", len(parts)))
     root = _root(covariance)
-    noise = rng.standard_normal((draws, len(root))) @ root.T
+    if 1 < len(shares) <= FEW:
+        draws = min(draws, max(1000, LARGEST // (len(shares) * len(root))))
+        noise, factor = _scene_by_scene(rng, draws, len(root), np.array(shares))
+    else:
+        noise = rng.standard_normal((draws, len(root)))
+        factor = _wishart_root(rng, draws, len(root), degrees)
+    noise = noise @ root.T
     noise += rng.standard_normal(noise.shape) * np.sqrt(spread.variance * parts)
-    factor = root @ _wishart_root(rng, draws, len(root), degrees)
+    factor = root @ factor
     estimated = factor @ factor.transpose(0, 2, 1)
     own = estimated.diagonal(axis1=1, axis2=2)
     variance = own[:, first] + own[:, second] - 2 * estimated[:, first, second]
@@ -125,6 +138,18 @@ def _root(covariance: Floats) -> Floats:
     values, vectors = np.linalg.eigh(covariance)
     found: Floats = vectors * np.sqrt(np.maximum(values, 0.0))
     return found
+
+
+def _scene_by_scene(
+    rng: np.random.Generator, draws: int, size: int, shares: Floats
+) -> tuple[Floats, Floats]:
+    """Return means of unit variance, and roots of their covariances as scenes estimate them."""
+    scenes = rng.standard_normal((draws, size, len(shares)))
+    mean = scenes @ shares
+    rest = (scenes - mean[..., None]) * shares
+    squares = float(shares @ shares)
+    expected = float(shares**2 @ (1 - 2 * shares + squares))
+    return mean / squares**0.5, rest / expected**0.5
 
 
 def _wishart_root(rng: np.random.Generator, draws: int, size: int, degrees: float) -> Floats:

@@ -65,6 +65,22 @@ def test_among_equal_methods_none_is_lost_in_95_of_100_experiments(
     assert 0.02 <= lost <= 0.08
 
 
+def test_so_it_is_of_a_dozen_scenes_of_which_one_holds_a_third_of_the_images() -> None:
+    """Resampling twelve scenes as they are calls equal methods different three times as often."""
+    sizes = np.array([50, 20, 16, 12, 10, 10, 8, 8, 6, 4, 3, 3])
+    rng, units, lost = np.random.default_rng(7), units_of(sizes.tolist()), np.zeros(2)
+    counts = resamples(len(sizes)) * sizes / (resamples(len(sizes)) @ sizes)[:, None]
+    for _ in range(300):
+        scenes = rng.normal(size=(len(sizes), 6))
+        made = [(one @ sizes / sizes.sum(), counts @ one) for one in scenes.T]
+        for place, known in enumerate((units, Units(12, 1e6, 1.0))):
+            found = [Sample(np.array([mean]), again, known) for mean, again in made]
+            lost[place] += not all(confidence_set(found, draws=1000).members)
+    ours, naive = lost / 300
+    assert ours <= 0.08
+    assert naive >= 0.15
+
+
 def test_what_is_worse_is_dropped_and_the_best_is_kept() -> None:
     lost, gone = dropped(100, [6.0, 0.0, 0.0, -20.0], 3, 0.5)
     assert lost <= 0.05
