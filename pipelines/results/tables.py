@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipelines.results.conclusions import raced
 from pipelines.results.conclusions.evidence import Evidence, conclude
 from pipelines.results.conclusions.lent import lent
-from pipelines.results.finished import Results
+from pipelines.results.finished import FinishedCell, Results
 from pipelines.results.protocol.conditions import differing_conditions
 from pipelines.results.protocol.deviations import deviations
 from pipelines.results.protocol.networks import trained_on
@@ -38,6 +39,18 @@ def experiment_evidence(results: Results) -> tuple[Evidence, ...]:
 
 def _parts(spec: TaskSpec) -> tuple[str, ...]:
     return spec.dataset.parts if getattr(spec, "by_part", False) else ("",)
+
+
+def _objects(
+    task: Task, spec: TaskSpec, cells: Mapping[str, Sequence[FinishedCell]]
+) -> tuple[int | None, ...]:
+    """Return how many test objects each column rests on; those of all folds that are tested."""
+    if task.objects is None:
+        return ()
+    done = {one.cell.fold: one for own in cells.values() for one in own}
+    found = [task.objects(one.metrics, spec) for one in done.values()]
+    sums = [[n for n in column if n is not None] for column in zip(*found, strict=True)]
+    return tuple(sum(known) if known else None for known in sums)
 
 
 def _evidence(results: Results, task: Task, part: str) -> Evidence:
@@ -86,6 +99,7 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
     differing = (*deviations(experiment, task, part, images), *differing_conditions(cells))
     name = f"{task.name}-{part}".strip("-")
     table = Table(title, task.name, columns, tuple(rows), notes, differing, name)
+    table = replace(table, objects=_objects(task, spec, cells))
     visible = next((m.row for m in experiment.methods if m.name == "visible"), None)
     if task.per_image:
         table = with_mean_ranks(table, getattr(spec, "convention", "paper"))

@@ -114,7 +114,8 @@ class Table:
 
     `digits` are printed behind the point; in the columns `lower` the lowest value is best.
     `among_best` are by column the rows among which the best is with 95 % confidence, where that
-    is known.
+    is known. `objects` says how many each column rests on, in the test images, where that is
+    known: a score of few objects is one of luck.
     """
 
     title: str
@@ -127,6 +128,7 @@ class Table:
     digits: int = 1
     lower: tuple[str, ...] = ()
     among_best: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    objects: tuple[int | None, ...] = ()
 
     def rank(self, row: Row, column: int) -> int | None:
         """Return 1 for the best of our rows in a column, 2 for the second, else None.

@@ -217,6 +217,13 @@ def scores(metrics: Mapping[str, Any], spec: DetectionSpec) -> list[Score]:
     return [*per_class, metrics["mAP50"], metrics["mAP"]]
 
 
+def objects(metrics: Mapping[str, Any], spec: DetectionSpec) -> list[int | None]:
+    """Return how many objects of each class the test images show; of means, all of them."""
+    found = [metrics.get("objects", {}).get(name) for name in spec.dataset.classes]
+    known = [number for number in found if number is not None]
+    return [*found, *[sum(known) if known else None for _ in MEANS]]
+
+
 def logged(metrics: Mapping[str, Any]) -> dict[str, Score]:
     """Return all scores of a test by their full names."""
     per_class = {
@@ -394,6 +401,7 @@ TASK = Task(
     compared=MEANS,
     chain=chain,
     scores=scores,
+    objects=objects,
     logged=logged,
     read=read,
     resample=resample,

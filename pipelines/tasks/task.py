@@ -102,7 +102,8 @@ class Task:
     together what the folds of a cross-validation kept, where a score of all their images is right;
     else a score is the mean of the folds'. `join` returns the last stage in the place of `chain`'s
     where a row joins what several chains, by method, found, and `joining` says how; `stacking` says
-    how images of four channels, RGB and infrared, are augmented.
+    how images of four channels, RGB and infrared, are augmented. `objects` returns how many test
+    objects each column rests on, by the same metrics as `scores`.
 
     With `per_image` the metrics are means over images, in units of their own, and the table is
     ordered by its mean rank: there are no `scores`, `read` and `resample`. A task that is not
@@ -128,6 +129,7 @@ class Task:
     resample: Callable[[Any, NDArray[np.int32]], Floats] | None = None
     pool: Callable[[Sequence[Any]], Kept] | None = None
     join: Callable[[Any, Mapping[str, Chain], Images], Stage] | None = None
+    objects: Callable[[Mapping[str, Any], Any], Sequence[int | None]] | None = None
     joining: str = ""
     stacking: str = ""
     histories: Mapping[str, History] = field(default_factory=dict)

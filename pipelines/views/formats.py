@@ -18,6 +18,7 @@ from pipelines.tasks.task import task_of
 
 Format = Literal["text", "md", "csv", "latex", "json"]
 DASH, UNFINISHED, STAR = "-", "...", "*"
+OBJECTS = "objects (test)"
 STYLES = {1: "bold", 2: "underline"}
 RULE = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
 """No lines but one beneath the head, with a gap between columns."""
@@ -54,12 +55,22 @@ def interval(table: Table, row: Row) -> list[str] | None:
     ]
 
 
+def objects(table: Table) -> list[str]:
+    """Return the cells of the line that says how many objects each column rests on."""
+    return ["" if number is None else str(number) for number in table.objects]
+
+
 def _between(low: float, high: float, digits: int) -> str:
     return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def shown(table: Table, mark: Mark) -> Iterator[tuple[Row | None, str, list[str]]]:
-    """Yield every line of the table: its row, None for a line of intervals, title and cells."""
+    """Yield every line of the table: its row, title and cells.
+
+    There is no row of the line of objects, which comes first, and of those of intervals.
+    """
+    if any(table.objects):
+        yield None, OBJECTS, objects(table)
     for row in table.rows:
         yield row, label(row), [cell(table, row, c, mark) for c in range(len(table.columns))]
         if (between := interval(table, row)) is not None:
@@ -164,6 +175,10 @@ def comma_separated(table: Table) -> str:
         + [words[table.may_be_best(row, place)] for place in among]
         for row in table.rows
     ]
+    if any(table.objects):
+        blank = [""] * (len(suffixes) - 1)
+        counts = [part for text in objects(table) for part in (text, *blank)]
+        lines.insert(0, [OBJECTS, "objects", "", "", *counts])
     return plain_csv(head, lines)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -98,3 +100,18 @@ def test_plain_lines_are_quoted_and_escaped() -> None:
         *(r"\begin{tabular}{ll}", r"\hline", r"task & score, in \% \\ \hline"),
         *(r"detection & mAP50 60.0 \\", r'a\_b & say "x" \\', r"\hline", r"\end{tabular}"),
     ]
+
+
+def test_how_many_objects_a_column_rests_on_stands_under_its_head() -> None:
+    values = (Value(50.0, None, 1), Value(40.0, None, 1), Value(45.0, None, 1))
+    rows = (Row("visible", "ours", values, 1, 1),)
+    columns, objects = ("People", "Lamp", "mAP50"), (120, None, 124)
+    table = Table("t", "detection", columns, rows, (), (), "detection", objects=objects)
+    (line,) = (one for one in render(table, "text").splitlines() if "objects (test)" in one)
+    assert line.split() == ["objects", "(test)", "120", "124"]
+    assert "| objects (test) | 120 |  | 124 |" in render(table, "md")
+    assert r"objects (test) & 120 &  & 124 \\" in render(table, "latex")
+    assert "objects (test),objects,,,120,,,,,,,,124,,," in render(table, "csv")
+    assert json.loads(render(table, "json"))["objects"] == [120, None, 124]
+    without = render(replace(table, objects=()), "text")
+    assert "objects (test)" not in without
