@@ -16,7 +16,7 @@ from readings import tables_of
 
 from pipelines.results.robustness import Curve, robustness_table
 from pipelines.tasks.task import task_of
-from pipelines.views.formats import render, shown
+from pipelines.views.formats import OBJECTS, render, shown
 from pipelines.views.report.model import Robustness
 from pipelines.views.report.page import page
 
@@ -105,6 +105,8 @@ def test_the_numbers_are_those_of_the_tables(made: Made, tree: Tree) -> None:
                 sorted_by = [cell.get("data-value") for cell in rest]
                 means = ["" if v is None else str(round(v.mean, 4)) for v in row.values]
                 assert sorted_by == means
+            elif title == OBJECTS:
+                assert [said(cell) for cell in next(left)] == [OBJECTS, *cells]
             else:
                 assert between == cells
         assert next(left, None) is None
@@ -113,7 +115,7 @@ def test_the_numbers_are_those_of_the_tables(made: Made, tree: Tree) -> None:
 def test_best_and_second_are_marked(made: Made, tree: Tree) -> None:
     (table,) = [t for t in tables_of(made.plan, made.store) if t.task == "detection"]
     column = table.columns.index("mAP50")
-    drawn = list(rows(tree.all("table")[0]))[1:]
+    drawn = [line for body in tree.all("table")[0].iter("tbody") for line in rows(body)]
     for row, cells in zip(table.rows, drawn, strict=True):
         rank = {1: "best", 2: "second"}.get(table.rank(row, column) or 0)
         assert cells[1 + column][0].get("class") == rank
