@@ -217,10 +217,13 @@ def score_folders(options: FolderOptions) -> int:
         if path is not None and not path.parent.is_dir():
             raise InputError(f"The folder of {path} does not exist; make it first.")
     found = _scored(pairs, fused, _metrics(options.metrics), options)
-    means = _with_intervals(summary(found), found)
+    scenes = _scenes(pairs)
+    means = _with_intervals(summary(found), found, scenes)
     _write_scores(found, means, options)
     convention = options.convention or "paper"
-    title = f"{options.fused}: {len(pairs)} images, convention {convention}"
+    many = len(set(scenes.values()))
+    of_scenes = f" of {many} scenes" if many < len(pairs) else ""
+    title = f"{options.fused}: {len(pairs)} images{of_scenes}, convention {convention}"
     _print_scores(means, len(pairs), title)
     return 0
 
@@ -265,11 +268,21 @@ def _write_scores(found: Scores, means: dict[str, Any], options: FolderOptions) 
         options.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def _with_intervals(means: dict[str, dict[str, Any]], scores: Scores) -> dict[str, dict[str, Any]]:
-    """Return the means with their 95 % intervals over images."""
-    from pipelines.results.statistics.bootstrap import intervals
+def _scenes(pairs: list[ImagePair]) -> dict[str, str]:
+    """Return the scene of each pair, near-duplicate neighbours being of one, by its first name."""
+    from pipelines.datasets.splitting.near_duplicates import scenes_of
 
-    ends = intervals(scores.values)
+    groups = scenes_of({pair.name: pair for pair in pairs})
+    return {name: group[0] for group in groups for name in group}
+
+
+def _with_intervals(
+    means: dict[str, dict[str, Any]], scores: Scores, scenes: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return the means with their 95 % intervals over scenes."""
+    from pipelines.results.statistics.bootstrap import intervals, numbered
+
+    ends = intervals(scores.values, numbered(scores.names, scenes))
     return {
         metric: {"mean": entry["mean"], "ci95": list(ci95) if ci95 else None, **entry}
         for (metric, entry), ci95 in zip(means.items(), ends, strict=True)

@@ -118,7 +118,8 @@ def measured(dataset: Dataset) -> Sizes:
     shapes = [read_rgb(file).shape for file in files]
     pairs, splits = len(names), {name: len(own) for name, own in dataset.splits.items()}
     if dataset.spec.split is not None and not splits:  # to be drawn
-        ratios = dataset.spec.split.ratios
+        split = dataset.spec.split
+        ratios = split.ratios if split.folds is None else (split.folds - 1, 0, 1)
         drawn = (pairs * ratio / sum(ratios) for ratio in ratios)
         splits = dict(zip(("train", "val", "test"), map(round, drawn), strict=True))
     return Sizes(

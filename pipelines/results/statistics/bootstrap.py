@@ -62,14 +62,14 @@ def resampled_means(values: Values, scenes: Scenes | None = None) -> Values:
     return means
 
 
-def intervals(values: Values) -> list[tuple[float, float] | None]:
+def intervals(values: Values, scenes: Scenes | None = None) -> list[tuple[float, float] | None]:
     """Return the 95 % interval of the mean of each column of ``images x metrics`` values.
 
-    None where fewer than two values are defined.
+    None where fewer than two values are defined, or all images are of one scene.
     """
-    units = units_of([1] * len(values))
+    units = units_of([1] * len(values) if scenes is None else sizes(scenes))
     defined = np.isfinite(values).sum(axis=0)
     return [
-        percentile_interval(column, units) if number > 1 else None
-        for column, number in zip(resampled_means(values).T, defined, strict=True)
+        percentile_interval(column, units) if number > 1 and units.several else None
+        for column, number in zip(resampled_means(values, scenes).T, defined, strict=True)
     ]

@@ -139,6 +139,15 @@ def test_resamples_depend_on_the_number_of_images_alone() -> None:
     assert drawn.mean(axis=0) == pytest.approx(np.ones(7), abs=0.15)
 
 
+def test_intervals_of_means_are_over_scenes() -> None:
+    values = np.repeat(np.random.default_rng(0).normal(5, 1, (10, 1)), 4, axis=0)
+    (alone,), (scenes,) = intervals(values), intervals(values, np.repeat(np.arange(10), 4))
+    assert alone is not None
+    assert scenes is not None
+    assert scenes[1] - scenes[0] > 1.7 * (alone[1] - alone[0])
+    assert intervals(values, np.zeros(40, np.intp)) == [None]
+
+
 def test_intervals_are_percentiles_of_resampled_means_paired_over_metrics() -> None:
     from scipy import stats
 
