@@ -167,10 +167,10 @@ def _less(first: Measured, second: Measured, label: str) -> Row:
         )
     else:
         points = first.points - second.points
-    apart = first.resampled - second.resampled
+    apart, units = first.resampled - second.resampled, first.units
     values = tuple(
-        _value(points[:, column].tolist(), percentile_interval(apart[:, column]))
-        for column in range(points.shape[1])
+        _value(own.tolist(), percentile_interval(other, units) if units.several else None)
+        for own, other in zip(points.T, apart.T, strict=True)
     )
     return Row(label, "difference", values, len(points), len(points))
 

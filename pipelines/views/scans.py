@@ -62,6 +62,8 @@ def _fused(results: Results) -> dict[str, dict[Undersampling | None, Path]]:
     found: dict[str, dict[Undersampling | None, Path]] = {}
     for one in (*results.cells, *results.perturbed):
         how, fused = one.cell.perturbation, one.cell.result.inputs["fused"]
+        if one.cell.method.name == "infrared":
+            continue  # which is the slice itself
         if one.cell.task.per_image and (how is None or isinstance(how, Undersampling)):
             images = results.store.directory(fused) / "images"
             found.setdefault(one.cell.method.row, {}).setdefault(how, images)

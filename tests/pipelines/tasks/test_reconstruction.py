@@ -312,8 +312,8 @@ def test_the_page_shows_scans_and_what_they_cost(results: Results) -> None:
     text = page(collect(results, experiment_evidence(results), [], lambda *_: None))
     for words in ("When the scan is shorter", "MRI 8x cmd", "against zero-filled", "test1, full"):
         assert words in text
-    # Three slices, each with what two methods and the sources make of it, in five scans.
-    assert text.count('aria-label="test') == 3 * 4 * 5
+    # Three slices, each with what visible and average make of it, in five scans.
+    assert text.count('aria-label="test') == 3 * 3 * 5
 
 
 def test_a_sheet_has_a_row_a_method_and_a_column_a_scan(results: Results, tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_a_sheet_has_a_row_a_method_and_a_column_a_scan(results: Results, tmp_pa
     assert [path.name for path in written] == [f"reconstruction-test{n}.png" for n in range(3)]
     height, width = read_rgb(written[0]).shape[:2]
     assert width == 5 * 256 + 4 * 4
-    assert height == 20 + 4 * (256 + 20)
+    assert height == 20 + 3 * (256 + 20)
     drawn = written[0].resolve().stat().st_mtime_ns
     assert write_scans(results, tmp_path)[0].resolve().stat().st_mtime_ns == drawn
 
