@@ -40,7 +40,7 @@ from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
 from pipelines.results.comparison import KEPT, Comparison, RunFailed
 from pipelines.results.rounds.reading import results_so_far
-from pipelines.results.rounds.running import rounds
+from pipelines.results.rounds.running import Budget, rounds
 from pipelines.results.tables import experiment_evidence
 from pipelines.results.undersampled import disturbed_tables
 from pipelines.specs.experiment import ExperimentSpec
@@ -55,6 +55,10 @@ Overrides = dict[str, Any]
 Experiment = Annotated[str | ExperimentSpec, WithJsonSchema({"type": "string"})]
 """A name, a YAML file, or what has been loaded from one; a deployment is asked for text."""
 SKIP = "The other methods run with --skip-blocked."
+LISTED = (
+    "--hours limits how long seeds are raced, and this experiment has a list of them; race them "
+    'with --set "seeds={at_least: 2, at_most: 10, until: decided}", or leave --hours out.'
+)
 ARTIFACT = "The tables as they stood when the run ended; fuse-then table prints them again."
 
 
@@ -72,11 +76,11 @@ def fuse_then_detect(
     devices: str | None = None,
     jobs: int | None = None,
     skip_blocked: bool = False,
+    hours: float | None = None,
 ) -> Comparison:
     """Train each fusion method, fuse the dataset, train YOLOv5 on it, and tabulate AP."""
-    return run_experiment(
-        Work(store, devices, jobs, skip_blocked), experiment, overrides, (task_of("detection"),)
-    )
+    work = Work(store, devices, jobs, skip_blocked, hours)
+    return run_experiment(work, experiment, overrides, (task_of("detection"),))
 
 
 @flow(name="fuse-then-segment", flow_run_name=_run_name)
@@ -87,11 +91,11 @@ def fuse_then_segment(
     devices: str | None = None,
     jobs: int | None = None,
     skip_blocked: bool = False,
+    hours: float | None = None,
 ) -> Comparison:
     """Train each fusion method, fuse the dataset, train DeepLabV3 on it, and tabulate IoU."""
-    return run_experiment(
-        Work(store, devices, jobs, skip_blocked), experiment, overrides, (task_of("segmentation"),)
-    )
+    work = Work(store, devices, jobs, skip_blocked, hours)
+    return run_experiment(work, experiment, overrides, (task_of("segmentation"),))
 
 
 @flow(name="fuse-then-score", flow_run_name=_run_name)
@@ -132,9 +136,11 @@ def compare(
     devices: str | None = None,
     jobs: int | None = None,
     skip_blocked: bool = False,
+    hours: float | None = None,
 ) -> Comparison:
     """Do all: every method's fused images are made once and serve every task."""
-    return run_experiment(Work(store, devices, jobs, skip_blocked), experiment, overrides, tasks())
+    work = Work(store, devices, jobs, skip_blocked, hours)
+    return run_experiment(work, experiment, overrides, tasks())
 
 
 @flow(name="train-fusion", flow_run_name=_run_name)
@@ -178,7 +184,7 @@ def run_experiment(
         tracker = track(plan, work.store)
         tracker.prepare()
         failures = []
-        for cells in rounds(plan, work.store):
+        for cells in rounds(plan, work.store, work.budget, work.screen.say):
             follow = partial(tracker.follow, cells)
             failures += work.run(plan, [cell.steps for cell in cells], follow)
         if plan.upstream:
@@ -216,7 +222,8 @@ def make(title: str, step: Step, work: Work, timeout_seconds: float) -> State[No
 class Work:
     """Where a flow run works: store, devices, screen, and the steps under way.
 
-    With `skip_blocked` cells that cannot run are left out as long as there are others.
+    With `skip_blocked` cells that cannot run are left out as long as there are others; within
+    `hours` rounds of raced seeds are begun.
     """
 
     def __init__(
@@ -225,10 +232,12 @@ class Work:
         devices: str | None,
         jobs: int | None,
         skip_blocked: bool = False,
+        hours: float | None = None,
     ) -> None:
         self.skip_blocked = skip_blocked
         self.store = open_store(store)
         self.slots = slots(devices, jobs)
+        self.budget = Budget(hours, len(self.slots))
         self.screen = Screen()
 
     @contextmanager
@@ -243,6 +252,8 @@ class Work:
         """Resolve and check everything; raises InputError, one sentence a problem."""
         if isinstance(experiment, str):
             experiment = load_experiment(experiment, overrides)
+        if self.budget.hours is not None and experiment.race is None:
+            raise InputError(LISTED)
         plan = make_plan(experiment, self.store, wanted, self.screen.reporter())
         reasons = "\n".join(dict.fromkeys(why for _, why in plan.blocked))
         if plan.blocked and not (self.skip_blocked and plan.cells):

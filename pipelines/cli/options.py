@@ -130,3 +130,18 @@ class WorkOptions(ExperimentOptions):
         bool,
         Parameter(help="Run what can run; leave out methods whose weights or data are missing."),
     ] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RaceOptions(WorkOptions):
+    """The same, and how long seeds may be raced."""
+
+    hours: Annotated[
+        float | None,
+        Parameter(
+            metavar="N",
+            help="Where seeds are raced: begin no round that is not expected to end within so many "
+            "hours; what every method gets is trained anyway.",
+        ),
+    ] = None

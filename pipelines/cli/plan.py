@@ -49,9 +49,12 @@ def plan(
     Returns 2 if a stage is blocked.
     """
     from pipelines.planning.lacks import UNSET, assumed_data, lacks_of
+    from pipelines.results.rounds.reading import results_so_far
 
     with assumed_data() as unset:
         made, store = planned(experiment, options)
+    results = results_so_far(made, store)
+    made = results.plan
     stages = {
         stage.title: (stage, step.title)
         for cell in (*made.cells, *made.perturbed)
@@ -70,8 +73,28 @@ def plan(
         print(*lacks_of(made.experiment).lines(shlex.join(made.experiment.words)), sep="\n")
         print(*([UNSET] if unset else []), end="\n" if unset else "")
     print(", ".join(f"{count} {state}" for state, count in counts.items() if count))
-    print("\n".join(["", *_cost(made, store, options, calibrate)]))
+    print("\n".join(["", *_cost(made, store, options, calibrate), *_races(results, options)]))
     return 2 if made.blocked else 0
+
+
+def _races(results: Results, options: WorkOptions) -> list[str]:
+    """Return how races stand, what of them depends on rounds to come, and what it costs at most."""
+    from pipelines.results.rounds.running import standing
+
+    open_still = [name for name, race in results.races.items() if not race.ended]
+    lines = [f"Race of {name}: {standing(race)}." for name, race in results.races.items()]
+    later = [cell for cell in results.later if cell.task.name in open_still]
+    later = [c for c in later if c.method.row in results.races[c.task.name].alive]
+    if later:
+        seeds = sorted({cell.seed for cell in later})
+        lines.append(
+            f"All above is certain. It depends on the rounds which of {len(later)} further cells "
+            f"are made (seeds {seeds[0]} to {seeds[-1]}); if no method stops:"
+        )
+        every = replace(results.plan, cells=(*results.plan.cells, *later))
+        costs = _cost(every, results.store, options, calibrate=False)
+        lines += [f"  {line}" for line in costs if line.startswith("In all")]
+    return ["", *lines] if lines else []
 
 
 def _cost(made: Plan, store: Store, options: WorkOptions, calibrate: bool) -> list[str]:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from fusion.errors import InputError
 from pipelines.cli.measure import FolderOptions, score_folders
-from pipelines.cli.options import Experiment, WorkOptions
+from pipelines.cli.options import Experiment, RaceOptions, WorkOptions
 from pipelines.cli.plan import disturbed, print_tables
 from pipelines.cli.prefect_server import prefect_server
 from pipelines.execution.environment import quiet_environment
@@ -41,25 +41,25 @@ def prefect_flows() -> Iterator[ModuleType]:
 
 Flows = Annotated[Callable[[], AbstractContextManager[Any]], Parameter(parse=False)]
 """Where a command gets its flows from; no option, but `pipelines.cli.app.main` may be told."""
-AS_WRITTEN, NO_FOLDERS = WorkOptions(), FolderOptions()
+AS_WRITTEN, AS_RACED, NO_FOLDERS = WorkOptions(), RaceOptions(), FolderOptions()
 
 
 def compare(
-    experiment: Experiment, /, *, options: WorkOptions = AS_WRITTEN, flows: Flows = prefect_flows
+    experiment: Experiment, /, *, options: RaceOptions = AS_RACED, flows: Flows = prefect_flows
 ) -> int:
     """Fuse, detect, segment and score: all tables of an experiment."""
     return _run("compare", None, experiment, options, flows)
 
 
 def detect(
-    experiment: Experiment, /, *, options: WorkOptions = AS_WRITTEN, flows: Flows = prefect_flows
+    experiment: Experiment, /, *, options: RaceOptions = AS_RACED, flows: Flows = prefect_flows
 ) -> int:
     """Train a detector on each method's images: AP per class."""
     return _run("fuse_then_detect", "detection", experiment, options, flows)
 
 
 def segment(
-    experiment: Experiment, /, *, options: WorkOptions = AS_WRITTEN, flows: Flows = prefect_flows
+    experiment: Experiment, /, *, options: RaceOptions = AS_RACED, flows: Flows = prefect_flows
 ) -> int:
     """Train a segmenter on each method's images: IoU per class."""
     return _run("fuse_then_segment", "segmentation", experiment, options, flows)
@@ -118,7 +118,9 @@ def _run(flow: str, task: str | None, experiment: str, options: WorkOptions, flo
     with flows() as known:
         try:
             run = getattr(known, flow)
-            asked = {"skip_blocked": True} if options.skip_blocked else {}
+            asked: dict[str, Any] = {"skip_blocked": True} if options.skip_blocked else {}
+            if isinstance(options, RaceOptions) and options.hours is not None:
+                asked["hours"] = options.hours
             comparison = run(spec, None, options.store, options.devices, options.jobs, **asked)
         except RunFailed as failure:
             print_comparison(failure.comparison)

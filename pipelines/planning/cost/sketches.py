@@ -24,7 +24,7 @@ def blocked_stages(plan: Plan, store: Store) -> dict[str, Stage]:
     They are for measuring only: keys are not those that the stages will have. Cells that cannot
     even be imagined, such as those of an unknown method, have none.
     """
-    planned = {cell.title for cell in plan.cells}
+    blocked = {title for title, _ in plan.blocked}
     planner = Planner(_opened, Facts(store.digests))
     found: dict[str, Stage] = {}
     methods, seeds = plan.experiment.methods, plan.experiment.all_seeds
@@ -39,7 +39,7 @@ def blocked_stages(plan: Plan, store: Store) -> dict[str, Stage]:
             cells = [cell, *(planner.perturbed(plan.experiment, cell, how) for how in asked)]
         except InputError:
             continue
-        if cell.title not in planned:
+        if cell.title in blocked:
             found |= {stage.title: stage for one in cells for stage in one.stages}
     return found
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean
 
 from pipelines.planning.plan import Cell
 from pipelines.results.finished import Results
+from pipelines.results.rounds.running import seconds_of
 from pipelines.store.stage import Stage
 from pipelines.tasks.fusion import HISTORIES
 from pipelines.tasks.task import Task
@@ -34,15 +34,11 @@ def saved(results: Results, task: Task) -> Saved:
     spared = [c for c in later if race.ended or race.stopped_after(c.method.row) is not None]
     made = {stage.key for cell in results.plan.cells for stage in cell.stages}
     stages = {key: own for key, own in _stages(spared).items() if key not in made}
-    took: dict[tuple[str, str], list[float]] = {}
-    for one in results.cells:
-        for stage in one.stages if one.cell.task is task else ():
-            key = (one.cell.method.row, stage.stage.kind.name)
-            took.setdefault(key, []).append(stage.manifest.seconds)
+    took = seconds_of(results)
     return Saved(
         _trainings((stage for _, stage in stages.values()), task),
         _trainings((stage for _, stage in _stages([*asked, *later]).values()), task),
-        sum(fmean(took.get((row, s.kind.name), [0.0])) for row, s in stages.values()) / 3600,
+        sum(took.get((row, s.kind.name), 0.0) for row, s in stages.values()) / 3600,
     )
 
 

@@ -17,6 +17,7 @@ from pipelines.results.conclusions.agreement import Agreement
 from pipelines.results.conclusions.evidence import Evidence
 from pipelines.results.finished import FinishedCell, Results
 from pipelines.results.robustness import curves, robustness_tables
+from pipelines.results.rounds.runners import runners
 from pipelines.results.statistics.bootstrap import numbered, sizes
 from pipelines.results.undersampled import RECONSTRUCTED, undersampled_tables
 from pipelines.results.values import Line
@@ -124,7 +125,10 @@ def _task(evidence: Evidence, results: Results, read: Read) -> TaskReport:
     names = [n for data in opened for n in data.test if not part or data.part_of(n) == part]
     scenes = len(sizes(numbered(names, opened[-1].scenes)))
     lost = tuple(one.cell.title for one in cells if read(one) is None and one.cell.task.read)
-    report = TaskReport(evidence, len(names), scenes, lost=lost, speeds=_speeds(cells))
+    went = runners(results, evidence.task)
+    report = TaskReport(
+        evidence, len(names), scenes, lost=lost, speeds=_speeds(cells), runners=went
+    )
     shown = _task_shown(
         report, [one for one in cells if one.cell.fold == cells[0].cell.fold], opened[-1], results
     )

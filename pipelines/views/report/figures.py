@@ -13,6 +13,7 @@ from pipelines.results.values import Line, Table
 from pipelines.views.charts import theme
 from pipelines.views.charts.classes import class_bars
 from pipelines.views.charts.curves import loss_panels, precision_recall_panel
+from pipelines.views.charts.design import race_chart
 from pipelines.views.charts.differences import forest
 from pipelines.views.charts.matrices import confusion_matrix, rank_matrix
 from pipelines.views.charts.printed import printed_charts
@@ -61,6 +62,13 @@ def printed(evidence: Evidence, looks: Looks) -> list[Markup]:
     """Return our numbers against the paper's, where it prints any."""
     charts = printed_charts(evidence.table, looks, evidence.task.per_image)
     return [drawn(chart) for chart in charts.values()]
+
+
+def raced(part: TaskReport, looks: Looks) -> Markup | None:
+    """Return how seeds were raced, where they were."""
+    if not part.runners:
+        return None
+    return drawn(race_chart(part.runners, f"{part.evidence.headline} in percent", looks))
 
 
 def places(evidence: Evidence) -> Markup:

@@ -10,6 +10,7 @@ from fusion.palette import FALSE_ALARM, FOUND, HIT, MISSED
 from pipelines.results.conclusions.agreement import Agreement
 from pipelines.results.conclusions.evidence import Evidence
 from pipelines.results.robustness import Curve
+from pipelines.results.rounds.runners import Runner
 from pipelines.results.values import Line, Table
 from segmentation.iou import Confusion
 
@@ -102,7 +103,7 @@ class TaskReport:
 
     Its `images` fall into `scenes`. `curves` are precision over recall by class, `confusions`
     pixels by method summed over seeds, `legend` the colours of classes on the strips, `lost` cells
-    whose files cannot be read any more.
+    whose files cannot be read any more, `runners` how methods went where seeds are raced.
     """
 
     evidence: Evidence
@@ -116,6 +117,7 @@ class TaskReport:
     legend: tuple[tuple[str, str], ...] = ()
     speeds: tuple[Speed, ...] = ()
     lost: tuple[str, ...] = ()
+    runners: tuple[Runner, ...] = ()
 
 
 @dataclass(frozen=True)

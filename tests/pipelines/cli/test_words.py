@@ -72,13 +72,15 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 
 NAMES = [words for commands in COMMANDS.values() for words, *_ in commands]
 OPTIONS = {
-    "compare": "--set --store --devices --jobs --skip-blocked",
-    "detect": "--set --store --devices --jobs --skip-blocked",
-    "segment": "--set --store --devices --jobs --skip-blocked",
+    "compare": "--set --store --devices --jobs --skip-blocked --hours",
+    "detect": "--set --store --devices --jobs --skip-blocked --hours",
+    "segment": "--set --store --devices --jobs --skip-blocked --hours",
     "score": "--set --store --devices --jobs --infrared --visible --fused --convention --metrics "
     "--json --per-image --device --skip-blocked",
     "train-fusion": "--set --store --devices --jobs --skip-blocked",
     "plan": "--set --store --devices --jobs --calibrate",
+    "power": "--set --store --difference --task --power --from --out --seed-sd --image-sd "
+    "--scene-effect --images",
     "table": "--set --store --format",
     "paper": "--format",
     "report": "--set --store --out",

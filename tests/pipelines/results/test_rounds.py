@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import contest
@@ -19,7 +20,8 @@ from pipelines.results.conclusions import raced as wording
 from pipelines.results.conclusions.evidence import Evidence
 from pipelines.results.finished import Results
 from pipelines.results.rounds.reading import results_so_far
-from pipelines.results.rounds.running import rounds
+from pipelines.results.rounds.runners import runners
+from pipelines.results.rounds.running import Budget, rounds, standing
 from pipelines.results.rounds.saved import Saved, saved
 from pipelines.results.statistics.race import Race, judge, share
 from pipelines.results.tables import experiment_evidence
@@ -27,6 +29,8 @@ from pipelines.specs.loading import load_experiment
 from pipelines.specs.seeds import SeedRace
 from pipelines.store.store import Store
 from pipelines.tasks.task import tasks
+from pipelines.views.report.content import collect
+from pipelines.views.report.page import page
 
 Write = Callable[..., Path]
 RACE = {"at_least": 2, "at_most": 4, "until": "decided"}
@@ -251,3 +255,97 @@ def test_nothing_is_concluded_before_the_first_round_is_complete(plan_of: Make) 
 )
 def test_how_a_race_stands_is_a_sentence(decisions: list[list[str]], told: str) -> None:
     assert told in wording.told(raced(*decisions), Saved(0, 12, 0.0))
+
+
+# Rounds as they are run: within a budget of hours, and said as they go.
+
+
+def test_a_round_that_would_not_fit_is_not_begun(plan_of: Make) -> None:
+    plan, store = plan_of()
+    said: list[str] = []
+    numbers = []
+    for cells in rounds(plan, store, Budget(0.0, devices=1), said.append):
+        numbers.append(len(cells))
+        contest.finish(cells, store, SKILLS)
+    assert numbers == [2 * len(SKILLS)]
+    assert said[-1] == "  race  the next round would not end within --hours 0"
+    results = results_so_far(plan, store)
+    assert not results.complete
+    assert "Not over after 2 of at most 4 seeds" in " ".join(evidence_of(results).table.notes)
+    assert [*rounds(plan, store, Budget(0.0, devices=1))] == []
+    assert run(plan, store)
+    assert results_so_far(plan, store).complete
+
+
+def test_the_hours_of_a_round_are_those_that_stages_like_it_took(plan_of: Make) -> None:
+    plan, store = plan_of()
+    contest.finish([cell for cell in plan.cells if cell.seed < 2], store, SKILLS)
+    results = results_so_far(plan, store)
+    due = [cell for cell in results.plan.cells if cell.seed == 2]
+    seconds = len(due) * 2 * FACTS["seconds"]  # a training and a test each
+    for devices, hours, fits in (
+        (1, 0.9 * seconds / 3600, False),
+        (2, 0.9 * seconds / 3600, True),
+        (1, 1.5 * seconds / 3600, True),
+    ):
+        assert Budget(hours, devices).allows(due, results) == fits
+    assert Budget(None, 1).allows(due, results)
+
+
+def test_what_every_method_gets_is_begun_whatever_the_hours(plan_of: Make) -> None:
+    plan, store = plan_of()
+    contest.finish([cell for cell in plan.cells if cell.seed == 0], store, SKILLS)
+    assert next(rounds(plan, store, Budget(0.0, 1)))
+
+
+def test_each_round_is_said_as_it_begins(plan_of: Make) -> None:
+    plan, store = plan_of()
+    said: list[str] = []
+    for cells in rounds(plan, store, say=said.append):
+        contest.finish(cells, store, SKILLS)
+    assert said[0] == "  race  contest: seeds 0 to 1 of every method decide first"
+    assert said[1].startswith("  race  contest: after 2 seeds ")
+    assert "stopped; seed 2 goes to " in said[1]
+    assert "seed" not in said[-1].rpartition("seeds")[2]
+
+
+@pytest.mark.parametrize(
+    ("decisions", "told"),
+    [
+        ([[]], "after 2 seeds none stopped; seed 2 goes to a, b, c"),
+        ([["b", "c"]], "decided after 2 seeds, a is left"),
+        ([[], [], ["c"]], "after all 4 seeds c stopped, a, b are left"),
+    ],
+)
+def test_how_a_race_goes_is_said_in_a_few_words(decisions: list[list[str]], told: str) -> None:
+    assert standing(raced(*decisions)) == told
+
+
+def test_the_page_draws_how_the_methods_went(plan_of: Make) -> None:
+    plan, store = plan_of()
+    run(plan, store)
+    results = results_so_far(plan, store)
+    race = results.races["contest"]
+    went = {one.method: one for one in runners(results, contest.TASK)}
+    assert set(went) == set(SKILLS)
+    for method, one in went.items():
+        last = race.stopped_after(method) or race.seeds
+        assert one.seeds == tuple(range(2, last + 1))
+        assert one.stopped == race.stopped_after(method)
+        mine = [cell for cell in plan.cells if cell.method.row == method]
+        points = [100 * contest.result(cell, SKILLS)["points"] for cell in mine]
+        assert one.means == tuple(pytest.approx(fmean(points[:k])) for k in one.seeds)
+    report = collect(results, experiment_evidence(results), (), lambda *_: None)
+    assert report.tasks[0].runners == tuple(went[method] for method in race.methods)
+    drawn = page(report)
+    assert "Rounds of seeds" in drawn
+    assert "stopped after 2 seeds" in drawn
+
+
+def test_a_page_without_a_race_has_no_rounds(plan_of: Make) -> None:
+    plan, store = plan_of(seeds=[0, 1])
+    contest.finish(plan.cells, store, SKILLS)
+    results = results_so_far(plan, store)
+    assert runners(results, contest.TASK) == ()
+    found = page(collect(results, experiment_evidence(results), (), lambda *_: None))
+    assert "Rounds of seeds" not in found

@@ -17,6 +17,7 @@ from detection.ap import PrecisionRecall
 from fusion.perturb import Kind
 from pipelines.results.conclusions.evidence import Difference
 from pipelines.results.robustness import Curve
+from pipelines.results.rounds.runners import Runner
 from pipelines.results.values import Line, Row, Table, Value
 from pipelines.views import charts
 from pipelines.views.charts.classes import class_bars
@@ -27,7 +28,7 @@ from pipelines.views.charts.curves import (
     precision_recall_panel,
     thinned,
 )
-from pipelines.views.charts.designs.seeds import Runner, power_chart, race_chart
+from pipelines.views.charts.designs.seeds import power_chart, race_chart
 from pipelines.views.charts.designs.splits import split_chart
 from pipelines.views.charts.differences import forest
 from pipelines.views.charts.markup import mark_of, page_svg

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import altair as alt
 
+from pipelines.results.rounds.runners import Runner
 from pipelines.views.charts.curves import HEIGHT, ROOM, WIDTH
 from pipelines.views.charts.parts import (
     DASH,
@@ -69,16 +70,6 @@ def power_chart(
         room,
         label,
     )
-
-
-@dataclass(frozen=True)
-class Runner:
-    """A method's mean after each number of seeds, and after how many it stopped, if it did."""
-
-    method: str
-    seeds: tuple[int, ...]
-    means: tuple[float, ...]
-    stopped: int | None
 
 
 def race_chart(runners: Sequence[Runner], title: str, looks: Looks) -> alt.LayerChart:
