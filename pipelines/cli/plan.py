@@ -241,7 +241,9 @@ def power(
         tested, total = _images(made, one)
         stated = designs.Stated(**vars(assumed))
         basis = designs.with_stated(_basis(made, store, one, source), stated, tested)
-        found = designs.designs(basis.known, basis.images, total)
+        split = spec.sections[one.name].dataset.split
+        folds = (split.folds if split is not None else None) or 1
+        found = designs.designs(basis.known, basis.images, total, folds)
         head, *rows = designs.lines(found, level)
         surely = f"{100 * wanted:g} % power, {level.methods} methods"
         title = f"{spec.name}: smallest difference in {one.headline} that is seen ({surely})"

@@ -75,14 +75,15 @@ class Design:
         return seeds_for(wanted.difference, self.known, wanted.methods, most=MOST, **level)
 
 
-def designs(known: Variances, images: int, total: int | None) -> list[Design]:
+def designs(known: Variances, images: int, total: int | None, folds: int = 1) -> list[Design]:
     """Return the designs that are looked at: larger test sets, and folds of all images.
 
     `known` are the variances on `images` test images, `total` all images of the dataset. In folds
-    every image is tested once, and a seed's result is the mean of as many trainings.
+    every image is tested once, and a seed's result is the mean of as many trainings; `folds` are
+    those of the experiment itself.
     """
-    found = [Design(round(images * share), known.of(share)) for share in SIZES]
-    if total is not None and total > images:
+    found = [Design(round(images * share), known.of(share), folds) for share in SIZES]
+    if folds == 1 and total is not None and total > images:
         whole = known.of(total / images)
         found.append(Design(total, replace(whole, training=known.training / FOLDS), FOLDS))
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pipelines.results.finished import Results
+from pipelines.results.rows.folds import Group, complete
 from pipelines.tasks.task import Task
 
 
@@ -26,7 +27,8 @@ def runners(results: Results, task: Task) -> tuple[Runner, ...]:
         return ()
     found = []
     for method in race.methods:
-        scores = {one.cell.seed: one.headline for one in results.of(task.name, method)}
+        groups = complete(results.of(task.name, method))
+        scores = {own[0].cell.seed: _score(own) for own in groups}
         last = race.stopped_after(method) or race.seeds
         given = range(race.rule.at_least, last + 1)
         known = [scores.get(seed) for seed in range(last)]
@@ -35,3 +37,9 @@ def runners(results: Results, task: Task) -> tuple[Runner, ...]:
             means = tuple(100 * fmean(values[:seeds]) for seeds in given)
             found.append(Runner(method, tuple(given), means, race.stopped_after(method)))
     return tuple(found)
+
+
+def _score(folds: Group) -> float | None:
+    """Return a seed's headline, of folds their mean."""
+    known = [one.headline for one in folds if one.headline is not None]
+    return fmean(known) if len(known) == len(folds) else None
