@@ -13,7 +13,7 @@ from pipelines.results.values import Line, Table
 from pipelines.views.charts import theme
 from pipelines.views.charts.classes import class_bars
 from pipelines.views.charts.curves import loss_panels, precision_recall_panel
-from pipelines.views.charts.design import race_chart
+from pipelines.views.charts.designs.seeds import race_chart
 from pipelines.views.charts.differences import forest
 from pipelines.views.charts.matrices import confusion_matrix, rank_matrix
 from pipelines.views.charts.printed import printed_charts
