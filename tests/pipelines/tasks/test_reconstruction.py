@@ -29,6 +29,7 @@ from pipelines.results.tables import experiment_evidence
 from pipelines.results.undersampled import DRAWN, disturbed_tables
 from pipelines.results.values import Table
 from pipelines.specs.loading import load_experiment
+from pipelines.specs.reconstruction import ReconstructionSpec, ReconstructionTrainingSpec
 from pipelines.store.stage import load_body
 from pipelines.store.store import Store
 from pipelines.tasks.reconstruction import (
@@ -184,6 +185,42 @@ def test_a_shipped_experiment_says_what_it_would_do_without_its_data(
     kinds = [stage.kind.name for stage in blocked_stages(made, store).values()]
     assert kinds.count(TRAIN.name) == 1
     assert kinds.count(RECONSTRUCT.name) == 4
+
+
+OTHERS = {
+    "mask": "equispaced",
+    "accelerations": [4, 6],
+    "centre_fractions": [0.06, 0.04],
+    "train.preset": "small",
+    "train.epochs": 2,
+    "train.batch_size": 2,
+    "train.crop": 33,
+    "train.crops_per_image": 2,
+    "train.learning_rate": 2e-3,
+    "train.precision": "tf32",
+    "train.validate_every": 2,
+    "train.seed": 3,
+}
+CHOSEN = {"reconstructions", "train", "train.dataset"}
+"""What to do, and on what: settings that say it in their own way."""
+
+
+def test_another_value_of_any_setting_is_another_result(
+    home: Path, plan: Plan, store: Store
+) -> None:
+    settings = {f"train.{name}" for name in ReconstructionTrainingSpec.model_fields}
+    settings |= set(ReconstructionSpec.model_fields)
+    assert settings - CHOSEN - {"train.checkpoint_minutes"} == set(OTHERS)
+
+    def keys(**changes: Any) -> set[str]:
+        overrides = {f"reconstruction.{name}": value for name, value in changes.items()}
+        spec = load_experiment(str(home / "shorter.yaml"), {"methods": ["average"], **overrides})
+        made = make_plan(spec, store, (task_of("scoring"),), no_report, start)
+        assert made.blocked == ()
+        return {cell.result.key for cell in made.perturbed}
+
+    before = keys()
+    assert [name for name, value in OTHERS.items() if keys(**{name: value}) <= before] == []
 
 
 # What the stages keep.
