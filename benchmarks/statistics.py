@@ -204,12 +204,12 @@ def covered(sizes: Sequence[int], runs: int) -> dict[str, str]:
     rng, units = np.random.default_rng(2), units_of(sizes)
     counts = np.repeat(resamples(len(sizes)), sizes, axis=1)
     found: dict[str, list[bool]] = {}
-    pool = Pool(rng)
+    pool, enough = Pool(rng), 24_000 // sum(sizes)
     for _ in range(runs):
         for name, truth, ends in (
             *_quality(rng, sizes, counts, units),
             *_iou(rng, sizes, counts, units),
-            *(pool.ap(rng, sizes, counts, units) if len(found.get("mAP50", ())) < 300 else ()),
+            *(pool.ap(rng, sizes, counts, units) if len(found.get("mAP50", ())) < enough else ()),
         ):
             found.setdefault(name, []).append(ends is not None and ends[0] <= truth <= ends[1])
     return {name: f"{100 * np.mean(held):.0f}" for name, held in found.items()}

@@ -19,6 +19,8 @@ from pipelines.tasks.task import task_of
 Format = Literal["text", "md", "csv", "latex", "json"]
 DASH, UNFINISHED, STAR = "-", "...", "*"
 OBJECTS = "objects (test)"
+ROOM = "\ue000"
+"""Stands for a space that the grid would take away; of no alphabet."""
 STYLES = {1: "bold", 2: "underline"}
 RULE = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
 """No lines but one beneath the head, with a gap between columns."""
@@ -100,7 +102,7 @@ def text(table: Table, styled: bool | None = None) -> str:
     )
     with console.capture() as captured:
         console.print(_grid(table), no_wrap=True, crop=False)
-    lines = [line.rstrip() for line in captured.get().splitlines()]
+    lines = [line.replace(ROOM, " ").rstrip() for line in captured.get().splitlines()]
     marks = "bold: best, underlined: second, " if console.color_system else ""
     return "\n".join([table.title, "", *lines, "", f"{marks}{_legend(table)}", *_lines(table)])
 
@@ -121,7 +123,7 @@ def _grid(table: Table) -> Grid:
 def _even(table: Table, column: int, text: str) -> str:
     """Return a cell with room for a star, so that numbers stand beneath each other."""
     plain = table.columns[column] in table.among_best and not text.endswith(STAR)
-    return f"{text} " if plain else text
+    return f"{text}{ROOM}" if plain else text
 
 
 def lacking(table: Table) -> str:
@@ -130,11 +132,11 @@ def lacking(table: Table) -> str:
 
 
 def _legend(table: Table) -> str:
-    stars = f"{STAR}: {starred(table)}, " if table.among_best else ""
+    stars = f"{STAR}: {starred()}, " if table.among_best else ""
     return f"{stars}{DASH}: {lacking(table)} or not printed, {UNFINISHED}: not finished"
 
 
-def starred(table: Table) -> str:
+def starred() -> str:
     """Return what a star says."""
     return "among these is the best of the column with 95 % confidence"
 

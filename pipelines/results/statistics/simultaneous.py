@@ -23,7 +23,7 @@ from pipelines.store.digests import derive_seed
 DRAWS = 10_000
 FEW = 60
 """The most scenes that are simulated one by one."""
-LARGEST = 4_000_000
+LARGEST = 1_000_000
 """The most simulated t values at once; of more pairs than this allows there are fewer draws."""
 NOTHING = 1e-12
 """A variance of this share of the methods' own is rounding."""
@@ -116,7 +116,7 @@ def chance_of(
     rng = np.random.default_rng(derive_seed("max-t", len(parts)))
     root = _root(covariance)
     if 1 < len(shares) <= FEW:
-        draws = min(draws, max(1000, LARGEST // (len(shares) * len(root))))
+        draws = min(draws, max(1000, 4 * LARGEST // (len(shares) * len(root))))
         noise, factor = _scene_by_scene(rng, draws, len(root), np.array(shares))
     else:
         noise = rng.standard_normal((draws, len(root)))

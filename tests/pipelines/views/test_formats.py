@@ -58,6 +58,23 @@ def test_marks_are_claimed_where_they_are_seen_only(table: Table) -> None:
     assert styled.replace("bold: best, underlined: second, ", "") == plain
 
 
+def test_a_star_marks_those_that_hold_the_best_in_every_form(table: Table) -> None:
+    starred = replace(table, among_best={"mAP50": ("LKC-FUNet [tiny]",)})
+    lines = text(starred, styled=False).splitlines()
+    assert lines[4].split()[-1] == "3.0*"
+    assert lines[6].split()[-1] == "5.0"
+    assert len(lines[6]) == len(lines[4]) - 1  # the digits stand beneath each other
+    told = "among these is the best of the column with 95 % confidence"
+    assert f"\n*: {told}, -: class absent" in "\n".join(lines)
+    assert r"| <u>3.0\*</u> |" in render(starred, "md")
+    assert rf"\*: {told}" in render(starred, "md")
+    assert r"\underline{3.0$^{*}$}" in render(starred, "latex")
+    head, first, second, none = render(starred, "csv").splitlines()
+    assert head.endswith("mAP50 high,mAP50 among best")
+    assert [line.rsplit(",", 1)[1] for line in (first, second, none)] == ["yes", "no", "no"]
+    assert told not in text(table, styled=False)
+
+
 class Stream(io.StringIO):
     def __init__(self, terminal: bool) -> None:
         super().__init__()
