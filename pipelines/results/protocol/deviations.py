@@ -45,9 +45,10 @@ def deviations(
     if task.seeded:
         seeds, race = len(experiment.all_seeds), experiment.race
         often = f"{race.at_least} to {seeds}" if race is not None else str(seeds)
-        found.append(
-            f"Not stated by the paper, ours: {often} training{'s' if seeds > 1 else ''} a row."
-        )
+        folds = spec.dataset.split.folds if spec.dataset.split is not None else None
+        each = f" for each of {folds} folds" if folds else ""
+        trainings = f"{often} training{'s' if seeds > 1 else ''} a row{each}"
+        found.append(f"Not stated by the paper, ours: {trainings}.")
     found.append(LUMINANCE if task.per_image else COLOR_DEVIATION.format(color=spec.dataset.color))
     found += control_deviations(experiment, task)
     found += [*_dataset(spec), *network_deviations(experiment, stated), *experiment.deviations]

@@ -65,6 +65,8 @@ def _ours(spec: BaseModel, statement: Statement) -> Any:
         value = getattr(value, part, MISSING)
         if getattr(value, "file", None) is not None:  # a split's names are given, its ratios idle
             return value.file
+        if getattr(value, "folds", None) is not None:  # and these take the place of ratios
+            return f"{value.folds} folds"
     if value is MISSING:
         return statement.value if statement.built_in else None
     return value

@@ -123,11 +123,18 @@ def _task(evidence: Evidence, results: Results, read: Read) -> TaskReport:
     opened = [open_dataset(DatasetSpec(**spec)) for spec in folds.values()]
     part = evidence.table.name.removeprefix(evidence.task.name).removeprefix("-")
     names = [n for data in opened for n in data.test if not part or data.part_of(n) == part]
-    scenes = len(sizes(numbered(names, opened[-1].scenes)))
+    known = {name: scene for data in opened for name, scene in data.scenes.items()}
+    scenes = len(sizes(numbered(names, known)))
     lost = tuple(one.cell.title for one in cells if read(one) is None and one.cell.task.read)
-    went = runners(results, evidence.task)
+    went, number = runners(results, evidence.task), cells[0].cell.fold
     report = TaskReport(
-        evidence, len(names), scenes, lost=lost, speeds=_speeds(cells), runners=went
+        evidence,
+        len(names),
+        scenes,
+        number.of if number else 1,
+        lost=lost,
+        speeds=_speeds(cells),
+        runners=went,
     )
     shown = _task_shown(
         report, [one for one in cells if one.cell.fold == cells[0].cell.fold], opened[-1], results

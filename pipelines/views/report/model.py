@@ -101,14 +101,16 @@ class Speed:
 class TaskReport:
     """One table with all that is drawn beside it; what is missing is empty.
 
-    Its `images` fall into `scenes`. `curves` are precision over recall by class, `confusions`
-    pixels by method summed over seeds, `legend` the colours of classes on the strips, `lost` cells
-    whose files cannot be read any more, `runners` how methods went where seeds are raced.
+    Its `images` fall into `scenes` and are tested in so many `folds`. `curves` are precision over
+    recall by class, `confusions` pixels by method summed over seeds, `legend` the colours of
+    classes on the strips, `lost` cells whose files cannot be read any more, `runners` how methods
+    went where seeds are raced.
     """
 
     evidence: Evidence
     images: int
     scenes: int = 0
+    folds: int = 1
     curves: Mapping[str, tuple[Line, ...]] = field(default_factory=dict)
     confusions: Mapping[str, Confusion] = field(default_factory=dict)
     classes: tuple[str, ...] = ()

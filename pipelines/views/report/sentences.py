@@ -38,15 +38,17 @@ def facts(report: Report) -> str:
 def counts(part: TaskReport) -> str:
     """Return how many images, methods and finished cells are behind a table."""
     rows = [row for row in part.evidence.table.rows if row.kind == "ours"]
-    done = sum(row.finished for row in rows)
+    done = part.folds * sum(row.finished for row in rows)
+    wanted = part.folds * sum(row.wanted for row in rows)
     images = _tested(part) if part.images else "No test images scored yet"
-    return f"{images}; {len(rows)} methods; {done} of {sum(r.wanted for r in rows)} cells finished."
+    return f"{images}; {len(rows)} methods; {done} of {wanted} cells finished."
 
 
 def _tested(part: TaskReport) -> str:
     """Return the number of test images, and of the scenes where there are fewer."""
     scenes = f" of {part.scenes} scenes" if 0 < part.scenes < part.images else ""
-    return f"{part.images} test images{scenes}"
+    folds = f" in {part.folds} folds" if part.folds > 1 else ""
+    return f"{part.images} test images{scenes}{folds}"
 
 
 def measured_on(speeds: Sequence[Speed]) -> str:

@@ -173,6 +173,8 @@ def test_a_row_is_of_all_folds(planned: Any, tmp_path: Path) -> None:
         pooled.append(100 * scores(summed, classes).miou)
     assert row_of(masks, "average").values[-2].mean == pytest.approx(np.mean(pooled))
     assert row_of(quality, "average").values[0].seeds == 1
+    assert any("2 trainings a row for each of 3 folds" in line for line in boxes.deviations)
+    assert any("dataset.split.ratios 3 folds (paper: 8-1-1)" in line for line in boxes.deviations)
     told = "Cross-validated: 3 folds of whole scenes test every image once"
     assert any(note.startswith(told) and "the mean of the folds'" in note for note in boxes.notes)
     assert any(note.startswith(told) and "all folds' images" in note for note in masks.notes)
