@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from stand_ins import no_report, start_checker
 from fusion.errors import InputError
 from pipelines.planning.memory import recall, remember, spec_digest
 from pipelines.planning.planner import make_plan
+from pipelines.results.conclusions.agreement import agreements
 from pipelines.results.finished import read_results
 from pipelines.results.protocol.deviations import deviations
 from pipelines.results.tables import experiment_evidence
+from pipelines.results.values import Row, Table, Value
 from pipelines.specs.experiment import ExperimentSpec
 from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store
@@ -109,3 +112,19 @@ def test_the_shipped_experiment_asks_three_detectors() -> None:
     models = [section.model for section in experiment.sections.values()]
     assert models == ["yolov5n", "yolov8n", "yolo11n"]
     assert {"early", "late"} <= {method.row for method in experiment.methods}
+
+
+def test_the_orders_of_two_points_are_compared() -> None:
+    def found(point: str, *means: float) -> Any:
+        rows = tuple(
+            Row(label, "ours", (Value(mean, None, 1),), 1, 1)
+            for label, mean in zip(("infrared", "visible", "average"), means, strict=True)
+        )
+        name = f"detection {point}"
+        table = Table(f"x: {name}", name, ("mAP50",), rows, (), (), name)
+        return SimpleNamespace(table=table, headline="mAP50", samples={})
+
+    same, other = found("yolov8n", 11, 21, 31), found("yolo11n", 3, 2, 1)
+    both = agreements([found("yolov5n", 10, 20, 30), same, other])
+    assert [round(one.tau, 6) for one in both] == [1, -1, -1]
+    assert {one.methods for one in both} == {3}
