@@ -25,6 +25,7 @@ BASELINES = ("infrared", "visible")
 
 def gather_pictures(results: Results, tables: Iterable[Table]) -> Path:
     """Gather what the finished cells have drawn; draw ranks and comparison sheets; return where."""
+    from pipelines.views.power import write_races
     from pipelines.views.printed import write_printed
     from pipelines.views.ranks import write_ranks
     from pipelines.views.robustness import write_robustness
@@ -47,6 +48,7 @@ def gather_pictures(results: Results, tables: Iterable[Table]) -> Path:
         write_ranks(table, folder)
         write_printed(table, methods, folder)
     write_robustness(results, folder)
+    write_races(results, folder)
     write_scans(results, folder)
     write_sheets(results, folder)
     return folder

@@ -1,11 +1,17 @@
-"""What designs of an experiment would see, as pictures."""
+"""What designs of an experiment would see, and how its seeds were raced, as pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.results.conclusions.designs import Design, Wanted, curve
+from pipelines.results.finished import Results
+from pipelines.results.rounds.runners import runners
+
+if TYPE_CHECKING:
+    from pipelines.views.charts.theme import Chart
 
 SHOWN = (2, 3, 4, 5, 7, 10, 15, 20, 35, 50)
 """Seeds at which a curve is drawn."""
@@ -29,3 +35,27 @@ def write_power(
     chart = power_chart(curves, SHOWN, wanted.difference, title)
     folder.mkdir(parents=True, exist_ok=True)
     return write_both(chart, folder / name)
+
+
+def race_charts(results: Results) -> Iterator[tuple[str, Chart]]:
+    """Yield a chart for each task whose seeds were raced, with the name of its file."""
+    known = [(task, runners(results, task)) for task in results.plan.tasks]
+    for task, went in known:
+        if went:
+            from pipelines.views.charts.designs.seeds import race_chart
+            from pipelines.views.charts.theme import looks
+
+            given = looks([(m.row, m.name) for m in results.plan.experiment.methods])
+            title = f"{results.plan.experiment.name}: {task.headline} in percent"
+            yield f"{task.name}-rounds", race_chart(went, title, given, key=True)
+
+
+def write_races(results: Results, folder: Path) -> list[Path]:
+    """Write a picture of each race."""
+    written = []
+    for name, chart in race_charts(results):
+        from pipelines.views.charts.theme import png
+
+        written.append(folder / f"{name}.png")
+        written[-1].write_bytes(png(chart))
+    return written

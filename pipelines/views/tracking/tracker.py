@@ -27,6 +27,7 @@ from pipelines.store.provenance import provenance
 from pipelines.store.store import Store
 from pipelines.tasks.task import task_of
 from pipelines.views.formats import Format, render
+from pipelines.views.power import race_charts
 from pipelines.views.ranks import rank_chart
 from pipelines.views.robustness import robustness_charts
 from pipelines.views.tracking.cells import CellRun, log_chart
@@ -138,7 +139,7 @@ class Tracker:
                 log_chart(client, self._parent, chart, f"tables/{table.name}-ranks.png")
             for row in table.rows:
                 self._log_row(table, row, known, self._ended(results))
-        for name, chart in robustness_charts(results):
+        for name, chart in (*robustness_charts(results), *race_charts(results)):
             log_chart(client, self._parent, chart, f"tables/{name}.png")
 
     def _log_row(self, table: Table, row: Row, known: Mapping[str, float], moment: int) -> None:

@@ -29,6 +29,7 @@ from pipelines.specs.loading import load_experiment
 from pipelines.specs.seeds import SeedRace
 from pipelines.store.store import Store
 from pipelines.tasks.task import tasks
+from pipelines.views.power import write_races
 from pipelines.views.report.content import collect
 from pipelines.views.report.page import page
 
@@ -349,3 +350,13 @@ def test_a_page_without_a_race_has_no_rounds(plan_of: Make) -> None:
     assert runners(results, contest.TASK) == ()
     found = page(collect(results, experiment_evidence(results), (), lambda *_: None))
     assert "Rounds of seeds" not in found
+
+
+def test_a_picture_of_each_race_lies_among_the_results(plan_of: Make, tmp_path: Path) -> None:
+    plan, store = plan_of()
+    run(plan, store)
+    (path,) = write_races(results_so_far(plan, store), tmp_path)
+    assert path.name == "contest-rounds.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    listed, _ = plan_of(seeds=[0, 1])
+    assert write_races(results_so_far(listed, store), tmp_path) == []

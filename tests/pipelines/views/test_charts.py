@@ -396,6 +396,9 @@ CHARTS: dict[str, Callable[[Looks], Chart | None]] = {
         [Runner(EVIL, (2, 3), (40.0, 41.0), None), Runner("average", (2,), (30.0,), 2)], EVIL, given
     ),
     "race of nothing": lambda given: race_chart([Runner(EVIL, (2,), (0.0,), 2)], "", given),
+    "race with names": lambda given: race_chart(
+        [Runner(EVIL, (2, 3), (40.0, 41.0), None)], EVIL, given, key=True
+    ),
     "one speed": lambda given: scatter(POINTS[:1], "mAP50", given, lower=True),
 }
 
@@ -424,7 +427,7 @@ def test_every_chart_is_drawn_in_both_forms(name: str) -> None:
     assert png(chart).startswith(b"\x89PNG")
 
 
-LABELLED = ("differences", "bars", "speed", "all disturbances", "power")
+LABELLED = ("differences", "bars", "speed", "all disturbances", "power", "race with names")
 
 
 @pytest.mark.parametrize("name", LABELLED)

@@ -72,8 +72,13 @@ def power_chart(
     )
 
 
-def race_chart(runners: Sequence[Runner], title: str, looks: Looks) -> alt.LayerChart:
-    """Draw each method's mean over its seeds from round to round; a hollow end has stopped."""
+def race_chart(
+    runners: Sequence[Runner], title: str, looks: Looks, key: bool = False
+) -> alt.LayerChart:
+    """Draw each method's mean over its seeds from round to round; a hollow end has stopped.
+
+    With `key` the picture has a legend of its own.
+    """
     rows = [
         row(one.method, looks[one.method], f"{y:.1f} after {x} seeds", seeds=x, mean=y)
         for one in runners
@@ -117,8 +122,13 @@ def race_chart(runners: Sequence[Runner], title: str, looks: Looks) -> alt.Layer
         .encode(x=x, y=y, stroke=STROKE, shape=SHAPE, fill=inside, description=MARK)
     )
     told = "; ".join(f"{one.method} {_end(one)}" for one in runners)
-    head = titles(ROOM, WIDTH, shortened(title, 40), "mean so far")
-    return chart([lines, ends, *head], WIDTH, HEIGHT, ROOM, f"{title}: {told}")
+    names = [one.method for one in runners] if key else []
+    room = replace(ROOM, right=190) if key else ROOM
+    width = WIDTH + room.right - ROOM.right
+    head = titles(room, width, shortened(title, 40), "mean so far")
+    beside = legend(names, looks, width - room.left - room.right + 12, 10)
+    height = max(HEIGHT, room.top + KEY_LINE * len(names))
+    return chart([lines, ends, *head, *beside], width, height, room, f"{title}: {told}")
 
 
 def _end(one: Runner) -> str:
