@@ -186,7 +186,7 @@ def _folders(spec: DatasetSpec) -> tuple[object, ...]:
     return spec.root, spec.infrared, spec.visible, spec.color
 
 
-def _points(
+def points(
     wanted: Iterable[Task], experiment: ExperimentSpec
 ) -> Iterator[tuple[Task, MethodSpec, int, Fold | None]]:
     """Yield what cells there are to be, in the order in which they are run."""
@@ -215,7 +215,7 @@ def make_plan(
     wanted = tasks_with(experiment, tasks)
     with Preparation(store, report, start) as ready:
         planner = Planner(ready.open, Facts(store.digests))
-        for task, method, seed, fold in _points(wanted, experiment):
+        for task, method, seed, fold in points(wanted, experiment):
             if task.per_image and not method.makes_images:
                 continue  # there is nothing to score
             try:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
 
 from fusion.errors import InputError
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.planning.plan import Plan
-from pipelines.planning.planner import Planner
+from pipelines.planning.planner import Planner, points
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.stage import Stage, stage_of
 from pipelines.store.store import Store
@@ -27,14 +26,13 @@ def blocked_stages(plan: Plan, store: Store) -> dict[str, Stage]:
     blocked = {title for title, _ in plan.blocked}
     planner = Planner(_opened, Facts(store.digests))
     found: dict[str, Stage] = {}
-    methods, seeds = plan.experiment.methods, plan.experiment.all_seeds
-    for task, method, seed in product(plan.tasks, methods, seeds):
+    for task, method, seed, fold in points(plan.tasks, plan.experiment):
         if task.per_image and not method.makes_images:
             continue
         # What weights hold is no matter here, and they may be what is missing.
         bare = method.model_copy(update={"checkpoint": None})
         try:
-            cell, _ = planner.cell(plan.experiment, bare, task, seed)
+            cell, _ = planner.cell(plan.experiment, bare, task, seed, fold)
             asked = planner.perturbations(plan.experiment, cell)
             cells = [cell, *(planner.perturbed(plan.experiment, cell, how) for how in asked)]
         except InputError:

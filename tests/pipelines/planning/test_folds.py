@@ -12,6 +12,7 @@ import yaml
 from stand_ins import no_report
 
 from pipelines.datasets.opening import open_dataset
+from pipelines.planning.cost.sketches import blocked_stages
 from pipelines.planning.memory import recall, remember
 from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.planner import make_plan
@@ -87,6 +88,17 @@ def test_every_image_is_tested_once_and_learned_from_in_all_other_folds(planned:
         for data in opened:
             assert {*data.splits["train"], *data.splits["test"]} == set(tested)
             assert "val" not in data.splits
+
+
+def test_folds_that_cannot_run_are_measured_too(planned: Any, tmp_path: Path) -> None:
+    there = planned(methods=["visible"], segmentation=None, scoring=None)
+    boxes = there.experiment.detection.model_dump(mode="json")
+    boxes["dataset"]["root"] = str(tmp_path / "nowhere")
+    plan = planned(methods=["visible"], segmentation=None, scoring=None, detection=boxes)
+    assert [title for title, _ in plan.blocked] == [cell.title for cell in there.cells]
+    made = [title.split("/")[0] for title in blocked_stages(plan, Store(tmp_path / "store"))]
+    assert made.count("train_detector") == made.count("detect") == 2 * FOLDS
+    assert made.count("fuse") == 1
 
 
 def test_folds_share_fused_images_and_no_training(planned: Any) -> None:
