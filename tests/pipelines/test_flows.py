@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,9 @@ from prefect.client.schemas import State
 from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Failed
 
-from pipelines.flows import _failure
+from fusion.errors import InputError
+from pipelines.flows import Work, _failure
+from pipelines.specs.loading import load_experiment
 
 
 class Future:
@@ -41,3 +45,12 @@ def test_a_failure_is_known_though_the_server_has_not_heard_of_it(
     ended: State, why: str | None
 ) -> None:
     assert _failure(Future(RUNNING, ended)) == why  # type: ignore[arg-type]
+
+
+def test_hours_are_for_seeds_that_are_raced(
+    write_experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    work = Work(str(tmp_path / "store"), "cpu", None, hours=2.0)
+    spec = load_experiment(str(write_experiment(seeds=[0, 1])))
+    with pytest.raises(InputError, match="has a list of them; race them with --set"):
+        work.plan(spec, None, ())

@@ -118,7 +118,7 @@ def conclude(
         _differences(table, samples, visible, known),
         tuple(among),
         ranks,
-        wording.notes(basis, measured.values()),
+        (*wording.notes(basis, measured.values()), *((raced.AFTER,) if race is not None else ())),
         basis,
         told,
         samples,

@@ -7,6 +7,12 @@ from pipelines.results.rounds.saved import Saved
 from pipelines.results.statistics.best import ALPHA
 from pipelines.results.statistics.race import Race, share
 
+AFTER = (
+    "Where seeds are raced, intervals and p of differences do not know of the rounds, and means of "
+    "methods that stopped are a little low: in simulated races the intervals of one column held "
+    "together in 92 to 98 of 100."
+)
+
 
 def procedure(race: Race) -> str:
     """Return how a race decides, in two sentences."""

@@ -234,6 +234,7 @@ def test_the_conclusion_is_that_of_all_rounds_together(plan_of: Make) -> None:
         "Each of 3 rounds may lose the best in 1.7 of 100 races, all together in at most 5" in told
     )
     assert any(note.startswith("Power: ") for note in found.table.notes)
+    assert wording.AFTER in found.notes
 
 
 def test_nothing_is_concluded_before_the_first_round_is_complete(plan_of: Make) -> None:
