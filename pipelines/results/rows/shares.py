@@ -39,7 +39,7 @@ def covered(measured: Iterable[Measured]) -> tuple[str, ...]:
 def _held(scenes: int) -> str:
     """Return how many scenes were simulated, and how often intervals held the truth."""
     if scenes >= 40:
-        return "40 scenes and more the truth lay in 91 to 98"
+        return "40 scenes and more the truth lay in 90 (AP50-95) to 98"
     if scenes >= 20:
         return "20 scenes the truth lay in 87 (AP50-95) to 96"
     return "8 scenes the truth lay in 83 (AP50-95) to 92"
