@@ -16,7 +16,7 @@ from detection.export import export
 from detection.settings import MODELS, DetectorSettings
 from detection.yolo import ultralytics
 from detection.yolo.channels import show_fourth
-from detection.yolo.checkpoints import fill, load_network, matching_layers, read_checkpoint
+from detection.yolo.checkpoints import fill, load_network, read_checkpoint
 from detection.yolo.prediction import detect, predict
 from detection.yolo.training import train
 from fusion.errors import InputError
@@ -209,7 +209,6 @@ def test_a_colour_checkpoint_fills_a_network_of_four_channels(tmp_path: Path) ->
     four = ultralytics.build_network("yolov5n", 1, 4).eval()
     loaded = fill(four, tmp_path / "colour.pt")
     assert loaded == len(four.state_dict())
-    assert matching_layers("yolov5n", 1, 4, tmp_path / "colour.pt") == loaded
     gray = torch.rand(1, 1, 32, 32)
     with torch.inference_mode():
         ours, theirs = (net(gray.expand(1, n, 32, 32))[0] for net, n in ((four, 4), (colour, 3)))
@@ -227,7 +226,7 @@ def test_only_a_first_layer_is_widened() -> None:
 
 def test_pickled_files_of_every_family_are_read(tmp_path: Path) -> None:
     known = set(ultralytics.pickled_classes())
-    for model in ("yolov8n", "yolo11m", "rtdetr-l"):
+    for model in ("yolov8n", "yolo11n", "rtdetr-l"):
         assert {type(part) for part in ultralytics.build_network(model, 1).modules()} <= known
     network = ultralytics.build_network("yolov8n-rtdetr", 1)
     torch.save({"model": network.half()}, tmp_path / "native.pt")
