@@ -87,6 +87,7 @@ def data_split(
     from pipelines.datasets.splitting.drawing import draw_file
     from pipelines.execution.progress import Screen
     from pipelines.specs.dataset import SplitSpec
+    from pipelines.specs.loading import validate
     from pipelines.store.store import open_store
     from pipelines.views.charts.designs.splits import split_chart
     from pipelines.views.charts.theme import write_both
@@ -98,7 +99,8 @@ def data_split(
     screen = Screen()
     with screen.live(), screen.step("finding near-duplicate frames") as report:
         digest = opened.pairs_digest(open_store(options.store).digests)
-        split = SplitSpec(ratios=ratios, seed=seed, folds=folds)
+        asked = {"ratios": ratios, "seed": seed, "folds": folds}
+        split = validate(SplitSpec, asked, Path("--ratios, --seed, --folds"))
         drawn = draw_file(out, opened, split, digest, lambda d, total: report(d, total, ""))
     sizes = ", ".join(f"{name} {len(names)}" for name, names in drawn.parts.items())
     largest = max(map(len, drawn.scenes))

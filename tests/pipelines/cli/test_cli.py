@@ -166,11 +166,16 @@ def test_folds_are_a_file_that_a_config_can_name(
 
 @pytest.mark.parametrize("ratios", [["0", "0", "0"], ["8", "-1", "1"]])
 def test_ratios_that_are_none_are_told(
-    dataset: Path, tmp_path: Path, store: list[str], ratios: list[str]
+    dataset: Path,
+    tmp_path: Path,
+    store: list[str],
+    ratios: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "split.yaml"
     command = ["data", "split", str(dataset), "--out", str(out), *store, "--ratios", *ratios]
     assert main(command) == 2
+    assert "ratios must be three whole numbers" in capsys.readouterr().err
     assert not out.exists()
 
 
@@ -381,7 +386,8 @@ def test_a_wrong_key_is_told_before_any_flow_starts(
     assert flows.run([command, str(write_experiment(seed=[0])), *store]) == 2
     assert capsys.readouterr().err.endswith(
         'the key "seed" is unknown. Did you mean "seeds"? Available: detection, deviations, '
-        "methods, name, paper, perturb, scoring, seeds, segmentation, timeout_hours.\n"
+        "methods, name, paper, perturb, reconstruction, scoring, seed_variance, seeds, "
+        "segmentation, timeout_hours.\n"
     )
     assert flows.calls == []
 

@@ -129,7 +129,10 @@ def test_a_child_that_is_stopped_dies_with_a_parent_that_is_killed(run: Run) -> 
     assert gone(run.helper)
 
 
-def test_what_the_signals_end_is_told_as_stopped_and_no_work_begins() -> None:
+def test_what_the_signals_end_is_told_as_stopped_and_no_work_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stopping, "_subprocesses", set())  # but for those of other tests
     said: list[str] = []
 
     def block() -> None:

@@ -583,12 +583,12 @@ def test_a_remembered_plan_keeps_its_disturbed_cells(finished: Plan, store: Stor
 
 def test_an_experiment_without_disturbances_keeps_its_identity(write_experiment: Write) -> None:
     spec = load_experiment(str(write_experiment()))
-    later = ("perturb", "reconstruction")
+    later = ("perturb", "reconstruction", "seed_variance")
     before = {k: v for k, v in spec.model_dump(mode="json").items() if k not in later}
     for task in ("detection", "segmentation"):
-        del before[task]["dataset"]["near_duplicates"]
-    for later in ("folds", "fold", "validated"):
-        del before["detection"]["dataset"]["split"][later]
+        del before[task]["dataset"]["near_duplicates"], before[task]["grid"]
+    for key in ("folds", "fold", "validated"):
+        del before["detection"]["dataset"]["split"][key]
     assert spec_digest(spec) == digest(before)[:16]
     disturbed = load_experiment(str(write_experiment(perturb=PERTURB)))
     assert spec_digest(disturbed) != spec_digest(spec)

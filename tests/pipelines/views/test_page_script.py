@@ -66,7 +66,7 @@ def methods(made: Made) -> list[str]:
 
 
 def numbers(column: list[str]) -> list[float]:
-    return [float(cell.split()[0]) for cell in column]
+    return [float(cell.split()[0].rstrip("*")) for cell in column]
 
 
 def test_a_column_is_sorted_best_first_then_worst_first_then_not(told: dict[str, Any]) -> None:
