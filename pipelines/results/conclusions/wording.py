@@ -22,7 +22,8 @@ TOGETHER = (
 SIMULATED = (
     "In simulations some of several equal methods is dropped from those that hold the best, or "
     "told apart, in 3 to 7 of 100 experiments, where 5 are said; in up to 9 where some methods "
-    "vary several times as much with their seeds as others, and in fewer than 5 on a dozen scenes."
+    "vary several times as much with their seeds as others, in up to 8 with one seed in each of "
+    "five folds, and in fewer than 5 on a dozen scenes."
 )
 RANDOM: dict[Basis, str] = {
     "images": "Nothing is trained here: only the test images are random.",
