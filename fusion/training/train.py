@@ -94,19 +94,32 @@ def train(
         run.resume()
         run.epochs(data, val, on_epoch)
         checkpoint = out / "weights.pt"
-        # No seconds: equal trainings give equal files, and what was made of them stays valid.
-        last = {key: value for key, value in run.history[-1].items() if key != "seconds"}
-        used = {**settings.model_dump(exclude={"checkpoint_minutes"}), "seed": seed}
-        extra = {"settings": used, "epochs": settings.epochs, "last": last}
-        weights = part_state(method) if first else method.state_dict()
-        extra |= {PART: method.pretrained} if first else {}
-        save_checkpoint(checkpoint, method_name, arguments, weights, extra)
+        _save(checkpoint, method, (method_name, arguments), settings, seed, run.history)
         write_history(out / "history.csv", run.history)
         if not first:
             shown = val if len(val) else data
             _write_samples(out / "samples.png", method, shown, 4 * settings.crop, where)
     seconds = sum(row["seconds"] for row in run.history)
     return TrainResult(checkpoint, tuple(run.history), seconds)
+
+
+def _save(
+    path: Path,
+    method: FusionMethod,
+    made_by: tuple[str, Mapping[str, Any]],
+    settings: TrainSettings,
+    seed: int,
+    history: Sequence[Row],
+) -> None:
+    """Write the weights of all that was trained, with how; `made_by` is its name and arguments."""
+    # No seconds: equal trainings give equal files, and what was made of them stays valid.
+    last = {key: value for key, value in history[-1].items() if key != "seconds"}
+    used = {**settings.model_dump(exclude={"checkpoint_minutes"}), "seed": seed}
+    extra: dict[str, Any] = {"settings": used, "epochs": settings.epochs, "last": last}
+    first = isinstance(settings, PretrainSettings)
+    weights = part_state(method) if first else method.state_dict()
+    extra |= {PART: method.pretrained} if first else {}
+    save_checkpoint(path, *made_by, weights, extra)
 
 
 def _identity(

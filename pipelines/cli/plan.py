@@ -17,7 +17,7 @@ from pipelines.cli.options import Experiment, ExperimentOptions, WorkOptions
 
 if TYPE_CHECKING:
     from pipelines.planning.plan import Plan
-    from pipelines.results.conclusions.designs import Basis
+    from pipelines.results.conclusions.designs import Basis, Design, Stated
     from pipelines.results.finished import Results
     from pipelines.results.values import Table
     from pipelines.specs.experiment import ExperimentSpec
@@ -238,21 +238,30 @@ def power(
     if spec.race is not None:
         level = replace(level, alpha=share(spec.race))
     for one in asked:
-        tested, total = _images(made, one)
         stated = designs.Stated(**vars(assumed))
-        basis = designs.with_stated(_basis(made, store, one, source), stated, tested)
-        split = spec.sections[one.name].dataset.split
-        folds = (split.folds if split is not None else None) or 1
-        found = designs.designs(basis.known, basis.images, total, folds)
+        found, told = _designs(made, store, one, source, stated)
         head, *rows = designs.lines(found, level)
         surely = f"{100 * wanted:g} % power, {level.methods} methods"
         title = f"{spec.name}: smallest difference in {one.headline} that is seen ({surely})"
         print("\n".join([title, "", *aligned([head, *rows]), ""]))
-        print("\n".join([*designs.images_for(found[0], level), f"From {basis.told}."]))
+        print("\n".join([*designs.images_for(found[0], level), f"From {told}."]))
         folder = out or store.root / "results" / spec.name
         for path in write_power(found, level, title, folder, f"power-{one.name}"):
             print(path)
     return 0
+
+
+def _designs(
+    made: Plan, store: Store, task: Task, source: str | None, stated: Stated
+) -> tuple[list[Design], str]:
+    """Return the designs that are compared for a task, and whence their variances are known."""
+    from pipelines.results.conclusions.designs import designs, with_stated
+
+    tested, total = _images(made, task)
+    basis = with_stated(_basis(made, store, task, source), stated, tested)
+    split = made.experiment.sections[task.name].dataset.split
+    folds = (split.folds if split is not None else None) or 1
+    return designs(basis.known, basis.images, total, folds), basis.told
 
 
 def _shares(spec: ExperimentSpec, asked: str | None) -> list[Task]:

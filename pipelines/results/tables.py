@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pipelines.results.conclusions import raced
@@ -54,15 +54,42 @@ def _objects(
 
 
 def _evidence(results: Results, task: Task, part: str) -> Evidence:
-    experiment = results.plan.experiment
-    spec = experiment.sections[task.name]
+    experiment, spec = results.plan.experiment, results.plan.experiment.sections[task.name]
     columns = task.columns(spec)
-    printed, notes = paper_rows(experiment, task, columns, part)
+    cells = {method.row: results.of(task.name, method.row) for method in experiment.methods}
+    rows, measured, notes = _rows(results, task, part, columns)
+    images = next((one.images for one in measured.values()), None)
+    race = results.races.get(task.name)
+    borrowed, whose_seeds = lent(results, task, part, columns)
+    table = Table(
+        f"{experiment.name}: {task.name} on {f'{spec.dataset.name} {part}'.strip()}, {task.metric}",
+        task.name,
+        columns,
+        rows,
+        (*_seeds(rows), *notes, *_beneath(results, task, part, cells, measured)),
+        (*deviations(experiment, task, part, images), *differing_conditions(cells)),
+        f"{task.name}-{part}".strip("-"),
+        objects=_objects(task, spec, cells),
+    )
+    if task.per_image:
+        table = with_mean_ranks(table, getattr(spec, "convention", "paper"))
+    if race is not None:
+        table = replace(table, notes=(*table.notes, raced.told(race, saved(results, task))))
+    if whose_seeds and measured:
+        table = replace(table, notes=(*table.notes, whose_seeds))
+    visible = next((m.row for m in experiment.methods if m.name == "visible"), None)
+    return conclude(table, with_spread(measured), visible, borrowed, race)
+
+
+def _rows(
+    results: Results, task: Task, part: str, columns: tuple[str, ...]
+) -> tuple[tuple[Row, ...], dict[str, Measured], tuple[str, ...]]:
+    """Return our rows, the paper's and the difference beneath, what they rest on, and notes."""
+    printed, notes = paper_rows(results.plan.experiment, task, columns, part)
     rows: list[Row] = []
     measured: dict[str, Measured] = {}
-    cells = {method.row: results.of(task.name, method.row) for method in experiment.methods}
-    for method in experiment.methods:
-        done = cells[method.row]
+    for method in results.plan.experiment.methods:
+        done = results.of(task.name, method.row)
         scores = (
             quality_row(done, part, columns)
             if task.per_image
@@ -78,35 +105,37 @@ def _evidence(results: Results, task: Task, part: str) -> Evidence:
         if (values := printed.get(method.row)) is not None:
             paper = Row("  paper", "paper", values, 1, 1)
             rows += [paper, difference(ours, paper)]
+    return tuple(rows), measured, notes
+
+
+def _seeds(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what the rows are the mean of, where there are several seeds."""
+    wanted = [row.wanted for row in rows if row.kind == "ours"]
+    if (most := max(wanted)) > 1:
+        least = min(filter(None, wanted))
+        several = f"{least} to {most}" if least < most else str(most)
+        yield f"Mean and standard deviation over {several} seeds."
+
+
+def _beneath(
+    results: Results,
+    task: Task,
+    part: str,
+    cells: Mapping[str, Sequence[FinishedCell]],
+    measured: Mapping[str, Measured],
+) -> Iterator[str]:
+    """Yield what is said of all rows together."""
+    experiment = results.plan.experiment
     none = ", ".join(m.row for m in experiment.methods if not m.makes_images)
     if none and task.per_image:
-        notes = (*notes, NO_IMAGE.format(rows=none))
-    notes = (*notes, *filter(None, (trained_on(experiment, spec.dataset, part),)))
-    seeds = max(row.wanted for row in rows if row.kind == "ours")
-    notes = (*notes, *cross_validated(next(filter(None, cells.values()), [])))
-    notes = (*notes, *covered(measured.values()))
+        yield NO_IMAGE.format(rows=none)
+    if known := trained_on(experiment, experiment.sections[task.name].dataset, part):
+        yield known
+    yield from cross_validated(next(filter(None, cells.values()), []))
+    yield from covered(measured.values())
     if any(not one.fixed for one in measured.values()):
-        notes = (*notes, SEEDLESS)
+        yield SEEDLESS
     if measured and not task.per_image:
-        notes = (*notes, CORRECTED, *((ONE_SEED,) if seeds == 1 else ()))
-    if seeds > 1:
-        least = min(row.wanted for row in rows if row.kind == "ours" and row.wanted)
-        several = f"{least} to {seeds}" if least < seeds else str(seeds)
-        notes = (f"Mean and standard deviation over {several} seeds.", *notes)
-    whose = f"{spec.dataset.name} {part}".strip()
-    title = f"{experiment.name}: {task.name} on {whose}, {task.metric}"
-    images = next((one.images for one in measured.values()), None)
-    differing = (*deviations(experiment, task, part, images), *differing_conditions(cells))
-    name = f"{task.name}-{part}".strip("-")
-    table = Table(title, task.name, columns, tuple(rows), notes, differing, name)
-    table = replace(table, objects=_objects(task, spec, cells))
-    visible = next((m.row for m in experiment.methods if m.name == "visible"), None)
-    if task.per_image:
-        table = with_mean_ranks(table, getattr(spec, "convention", "paper"))
-    race = results.races.get(task.name)
-    if race is not None:
-        table = replace(table, notes=(*table.notes, raced.told(race, saved(results, task))))
-    borrowed, whose_seeds = lent(results, task, part, columns)
-    if whose_seeds and measured:
-        table = replace(table, notes=(*table.notes, whose_seeds))
-    return conclude(table, with_spread(measured), visible, borrowed, race)
+        yield CORRECTED
+        if max(results.wanted(task.name, method.row) for method in experiment.methods) == 1:
+            yield ONE_SEED

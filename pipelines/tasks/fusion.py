@@ -16,7 +16,7 @@ from pipelines.store.digests import derive_seed, digest, names_digest
 from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed, weights_digest
 from pipelines.tasks.task import History
-from pipelines.tasks.work import BACKWARD, Measure, Sizes, Work
+from pipelines.tasks.work import Measure, Sizes, Work, crops_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -344,25 +344,8 @@ def training_work(stage: Stage, sizes: Sizes) -> Work:
     """Return the work of training: crops of pairs that are decoded once, in full batches."""
     from fusion.registry import card
 
-    settings = stage.spec["settings"]
-    batch = settings["batch_size"]
-    images = sizes.train * settings["crops_per_image"] // batch * batch
-    images += sizes.val / BACKWARD / settings["validate_every"]
-    return Work(
-        f"{__name__}:network",
-        _network_of(stage),
-        images,
-        settings["crop"],
-        settings["crop"],
-        epochs=settings["epochs"],
-        batch=batch,
-        training=True,
-        precision=settings.get("precision", "fp32"),
-        handled=2 * sizes.train * sizes.pixels,
-        parameter_bytes=16,  # weights, and in the state weights and both of Adam's moments
-        code=stage.spec["code"],
-        partly=bool(card(stage.spec["method"]).pretrained),
-    )
+    work = crops_work(f"{__name__}:network", _network_of(stage), stage, sizes, 2)
+    return replace(work, partly=bool(card(stage.spec["method"]).pretrained))
 
 
 def fusing_work(stage: Stage, sizes: Sizes) -> Work:

@@ -15,7 +15,7 @@ from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.tasks.facts import Facts, hashed, local_of, not_hashed
 from pipelines.tasks.scoring import SCORES, write_scores
 from pipelines.tasks.task import History
-from pipelines.tasks.work import BACKWARD, Measure, Sizes, Work
+from pipelines.tasks.work import Measure, Sizes, Work, crops_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,24 +188,8 @@ def reconstruct(job: Job) -> Metrics:
 
 def training_work(stage: Stage, sizes: Sizes) -> Work:
     """Return the work of training: crops of slices that are decoded once, in full batches."""
-    settings = stage.spec["settings"]
-    batch = settings["batch_size"]
-    images = sizes.train * settings["crops_per_image"] // batch * batch
-    images += sizes.val / BACKWARD / settings["validate_every"]
-    return Work(
-        f"{__name__}:network",
-        {"network": "cmd", "preset": settings["preset"]},
-        images,
-        settings["crop"],
-        settings["crop"],
-        epochs=settings["epochs"],
-        batch=batch,
-        training=True,
-        precision=settings["precision"],
-        handled=sizes.train * sizes.pixels,
-        parameter_bytes=16,  # weights, and in the state weights and both of Adam's moments
-        code=str(stage.spec["code"]),
-    )
+    given = {"network": "cmd", "preset": stage.spec["settings"]["preset"]}
+    return crops_work(f"{__name__}:network", given, stage, sizes, 1)
 
 
 def reconstructing_work(stage: Stage, sizes: Sizes) -> Work:

@@ -133,6 +133,30 @@ def measured(dataset: Dataset) -> Sizes:
     )
 
 
+def crops_work(
+    network: str, given: Mapping[str, Any], stage: Stage, sizes: Sizes, files: int
+) -> Work:
+    """Return the work of training on crops, in full batches; an example has `files` images."""
+    settings = stage.spec["settings"]
+    batch = settings["batch_size"]
+    images = sizes.train * settings["crops_per_image"] // batch * batch
+    images += sizes.val / BACKWARD / settings["validate_every"]
+    return Work(
+        network,
+        given,
+        images,
+        settings["crop"],
+        settings["crop"],
+        epochs=settings["epochs"],
+        batch=batch,
+        training=True,
+        precision=settings.get("precision", "fp32"),
+        handled=files * sizes.train * sizes.pixels,
+        parameter_bytes=16,  # weights, and in the state weights and both of Adam's moments
+        code=str(stage.spec["code"]),
+    )
+
+
 def trained_images(settings: Mapping[str, Any], sizes: Sizes) -> float:
     """Return the images of an epoch; one that is only validated counts by its share of work."""
     if settings.get("select") != "best":
