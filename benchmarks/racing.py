@@ -24,7 +24,7 @@ from pipelines.results.statistics.bootstrap import resamples
 from pipelines.results.statistics.differences import against
 from pipelines.results.statistics.race import Race, judge, share
 from pipelines.results.statistics.samples import Sample, units_of
-from pipelines.specs.seeds import SeedRace
+from pipelines.specs.values.seeds import SeedRace
 
 IMAGES, OF_IMAGES = 100, 0.5
 RULE = SeedRace(at_least=2, at_most=10, until="decided")

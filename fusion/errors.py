@@ -1,18 +1,44 @@
 """The one exception that speaks to the user."""
 
+LONGEST_LINE = 6000
+"""Of a sentence's line so many characters are shown: a path may have 4096."""
+LONGEST_WORD = 100
+"""Of what is longer nobody meant another word."""
+MOST_WORDS = 200
+
 
 class InputError(Exception):
     """Say what the user gave that is wrong, where it stands, and what to do, in one sentence.
 
     The command line prints the sentence alone and exits with 2; everything else is a bug and
-    keeps its traceback.
+    keeps its traceback. What cannot be printed is shown escaped, as a file's name or a label may
+    hold what a terminal would obey.
     """
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__(*("\n".join(map(_shown, text.split("\n"))) for text in sentences))
+
+
+def _shown(line: str) -> str:
+    if len(line) > LONGEST_LINE:
+        line = f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
+    return printable(line)
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with what has no look of its own escaped, as in ``\x1b`` and ``\udcff``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return ``' Did you mean "x"? Available: ...'`` for an unknown `name`."""
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=1)
+    # The comparison takes the product of both lengths, for every known word.
+    few = known if len(name) <= LONGEST_WORD and len(known) <= MOST_WORDS else []
+    near = difflib.get_close_matches(name, few, n=1)
     hint = f' Did you mean "{near[0]}"?' if near else ""
-    return f"{hint} Available: {', '.join(sorted(known))}."
+    more = ", ..." if len(known) > MOST_WORDS else ""
+    return f"{hint} Available: {', '.join(sorted(known)[:MOST_WORDS])}{more}."

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from fusion.errors import InputError
 from pipelines.specs.base import LocalPath, Spec
 from pipelines.specs.layout import Layout, layout_names, layout_of, layouts_that
+from pipelines.specs.values.names import Name
+from pipelines.specs.values.seeds import Seed
 
 
 def _known(name: str) -> str:
@@ -22,15 +24,19 @@ def _known(name: str) -> str:
 LayoutName = Annotated[str, AfterValidator(_known)]
 
 
+MOST_SCENES, LARGEST_SCENE = 100_000, 4096
+MOST_CLASSES = 1000
+
+
 class SceneSpec(Spec):
     """The embedded scenes to draw: how many, how large (pixels), from which seed."""
 
-    train: int = Field(ge=1)
-    val: int = Field(default=0, ge=0)
-    test: int = Field(ge=1)
-    height: int = Field(default=160, ge=96)
-    width: int = Field(default=208, ge=96)
-    seed: int = 0
+    train: int = Field(ge=1, le=MOST_SCENES)
+    val: int = Field(default=0, ge=0, le=MOST_SCENES)
+    test: int = Field(ge=1, le=MOST_SCENES)
+    height: int = Field(default=160, ge=96, le=LARGEST_SCENE)
+    width: int = Field(default=208, ge=96, le=LARGEST_SCENE)
+    seed: Seed = 0
 
 
 class SplitSpec(Spec):
@@ -42,7 +48,7 @@ class SplitSpec(Spec):
 
     file: LocalPath | None = None
     ratios: tuple[int, int, int] = (8, 1, 1)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     folds: int | None = Field(default=None, ge=2, le=20)
     fold: int | None = Field(default=None, ge=0)
     validated: bool = False
@@ -67,15 +73,15 @@ class DatasetSpec(Spec):
     in a dataset of single pictures, and a file names those that somebody knows.
     """
 
-    name: str
+    name: Name
     layout: LayoutName
     root: LocalPath | None = None
     scenes: SceneSpec | None = None
     infrared: str
     visible: str
     labels: str | None = None
-    parts: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
+    parts: tuple[Name, ...] = Field(default=(), max_length=MOST_CLASSES)
+    classes: tuple[Name, ...] = Field(default=(), max_length=MOST_CLASSES)
     color: Literal["visible", "infrared"] = "visible"
     split: SplitSpec | None = None
     near_duplicates: Literal["found", "none"] | LocalPath = "found"
@@ -104,6 +110,8 @@ class DatasetSpec(Spec):
             raise ValueError(f"scenes are drawn in no layout {self.layout}; take one of {drawn}")
         if self.split is not None and self.split.folds is not None and self.comes_split:
             raise ValueError("split.folds: the dataset comes split into folders; put them into one")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes names one class twice")
         self._check_labels(layout_of(self.layout))
         self._check_parts(layout_of(self.layout))
         return self

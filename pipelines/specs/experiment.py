@@ -12,12 +12,17 @@ from pydantic import Field, PrivateAttr, create_model, model_validator
 
 from fusion.errors import did_you_mean
 from pipelines.specs.base import Spec
-from pipelines.specs.grid import expand_grid
 from pipelines.specs.method import MethodSpec
 from pipelines.specs.perturbation import PerturbSpec
 from pipelines.specs.reconstruction import ReconstructionSpec
-from pipelines.specs.seeds import SeedRace, Seeds
 from pipelines.specs.tasks import TaskSpec, sections
+from pipelines.specs.values.grid import MOST_POINTS, expand_grid
+from pipelines.specs.values.names import Name
+from pipelines.specs.values.seeds import SeedRace, Seeds
+
+MOST_HOURS = 100_000.0
+MOST_CELLS = 20_000
+"""Rows by seeds by tables; more are no experiment, and take long to plan."""
 
 
 class ExperimentSpec(Spec):
@@ -29,15 +34,15 @@ class ExperimentSpec(Spec):
     experiment, or of a file of tables as JSON.
     """
 
-    name: str = Field(pattern=r"^\w[\w .-]*$")
-    methods: tuple[MethodSpec, ...] = Field(min_length=1)
+    name: Name = Field(pattern=r"^\w[\w .-]*$")
+    methods: tuple[MethodSpec, ...] = Field(min_length=1, max_length=MOST_POINTS)
     seeds: Seeds = (0,)
     seed_variance: str | None = Field(default=None, pattern=r"^from \S.*$")
     perturb: PerturbSpec | None = None
     reconstruction: ReconstructionSpec | None = None
     paper: dict[str, str | None] = Field(default_factory=dict)
     deviations: tuple[str, ...] = ()
-    timeout_hours: float = Field(default=96.0, gt=0)
+    timeout_hours: float = Field(default=96.0, gt=0, le=MOST_HOURS)
 
     _words: tuple[str, ...] = PrivateAttr(default=())
 
@@ -115,6 +120,13 @@ class ExperimentSpec(Spec):
 
     def _check_sections(self) -> None:
         known = sections()
+        cells = len(self.methods) * len(self.all_seeds) * len(self.sections)
+        if cells > MOST_CELLS:
+            raise ValueError(
+                f"{len(self.methods):,} methods, {len(self.all_seeds):,} seeds and "
+                f"{len(self.sections):,} tables are {cells:,} trainings, and at most "
+                f"{MOST_CELLS:,} are planned; make several experiments of it"
+            )
         if not self.task_keys:
             raise ValueError(f"give at least one of {_listed(known)}")
         labelled = [name for name, section in known.items() if section.labels_for is not None]

@@ -12,13 +12,18 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fusion.errors import InputError, did_you_mean
+from fusion.opening import is_file, read_text
 from pipelines.specs.base import Spec, said
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.experiment import ExperimentSpec, experiment_model
 from pipelines.specs.method import MethodSpec
-from pipelines.specs.seeds import AS_LIST, AS_RACE
 from pipelines.specs.tasks import sections
+from pipelines.specs.values.grid import MOST_POINTS
+from pipelines.specs.values.seeds import AS_LIST, AS_RACE
+from pipelines.specs.yaml_text import MOST_BYTES, parse_yaml
 
+SHOWN = 200
+"""Of what stood on the command line so many characters are repeated."""
 WRITTEN = ("grid", "use")
 """Keys of a method in a file that are gone once it is read."""
 
@@ -30,15 +35,15 @@ def config_path(kind: str, name: str) -> Path:
     """
     given = Path(name).expanduser()
     if given.suffix in (".yaml", ".yml"):
-        if given.is_file():
+        if is_file(given):
             return given
         shipped = Path(str(resources.files("configs"))) / kind / given.name
-        if given.parts[:1] == ("configs",) and shipped.is_file():
+        if given.parts[:1] == ("configs",) and is_file(shipped):
             return shipped
         raise InputError(f"The file {given} does not exist; check the path.")
     folder = Path(str(resources.files("configs"))) / kind
     path = folder / f"{name}.yaml"
-    if not path.is_file():
+    if not is_file(path):
         known = [file.stem for file in folder.glob("*.yaml")]
         raise InputError(f'There is no "{name}" in configs/{kind}.{did_you_mean(name, known)}')
     return path
@@ -70,13 +75,7 @@ def load_dataset(name: str, overrides: dict[str, Any] | None = None) -> DatasetS
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; InputError names the file and line of what is not one."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file in UTF-8; save it as one.") from error
-    except yaml.YAMLError as error:
-        where = " ".join(str(error).split())
-        raise InputError(f"{path} is not valid YAML: {where}; correct it.") from error
+    data = parse_yaml(read_text(path, MOST_BYTES), str(path))
     if not isinstance(data, dict):
         raise InputError(f"{path} must hold a mapping of keys to values; see configs/experiments.")
     return data
@@ -88,11 +87,10 @@ def parse_overrides(items: list[str]) -> dict[str, Any]:
     for item in items:
         key, equals, value = item.partition("=")
         if not equals or not key:
-            raise InputError(f'"--set {item}" is not of the form key=value; write --set a.b=c.')
-        try:
-            result[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f'The value of "--set {item}" is not valid YAML.') from error
+            raise InputError(
+                f'"--set {item[:SHOWN]}" is not of the form key=value; write --set a.b=c.'
+            )
+        result[key] = parse_yaml(value, f'The value of "--set {item[:SHOWN]}"')
     return result
 
 
@@ -127,7 +125,11 @@ def _sentence(error: Any, kind: type[Spec]) -> str:
     if error["type"] == "missing":
         return f'the key "{where}" is missing; add it.'
     message = said(error)
-    given = f" (it is {error['input']!r})" if isinstance(error["input"], str | int | float) else ""
+    given = (
+        f" (it is {repr(error['input'])[:SHOWN]})"
+        if isinstance(error["input"], str | int | float)
+        else ""
+    )
     return f'"{where}"{given}: {message}.' if where else f"{message}."
 
 
@@ -152,6 +154,10 @@ def _resolved(data: dict[str, Any], path: Path) -> dict[str, Any]:
     methods = data.get("methods") or []
     if not isinstance(methods, list):
         raise InputError(f'{path}: "methods" must be a list, a method an item; write "- NAME".')
+    if len(methods) > MOST_POINTS:
+        raise InputError(
+            f"{path} lists {len(methods):,} methods; at most {MOST_POINTS:,} are taken."
+        )
     data["methods"] = [_method(entry) for entry in methods]
     for part in [*(data.get(task) for task in sections()), *_trainings(data)]:
         if isinstance(part, dict) and isinstance(part.get("dataset"), str):
@@ -164,14 +170,16 @@ def _method(entry: Any) -> dict[str, Any]:
     if isinstance(entry, str):
         folder = Path(str(resources.files("configs"))) / "methods"
         shipped = folder / f"{entry}.yaml"
-        if entry.endswith((".yaml", ".yml")) or shipped.is_file():
+        if entry.endswith((".yaml", ".yml")) or is_file(shipped):
             return read_yaml(config_path("methods", entry))
         return {"name": entry}
     if isinstance(entry, dict) and "use" in entry:
         rest = {key: value for key, value in entry.items() if key != "use"}
         return {**read_yaml(config_path("methods", str(entry["use"]))), **rest}
     if not isinstance(entry, dict):
-        raise InputError(f'methods holds "{entry}", which is neither a name nor a mapping.')
+        raise InputError(
+            f'methods holds "{str(entry)[:SHOWN]}", which is neither a name nor a mapping.'
+        )
     return copy.deepcopy(entry)  # YAML anchors share what --set may change in one row
 
 

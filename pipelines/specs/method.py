@@ -12,6 +12,8 @@ from fusion.registry import card
 from fusion.training.settings import PretrainSettings, TrainSettings
 from pipelines.specs.base import LocalPath, Spec, expand
 from pipelines.specs.dataset import DatasetSpec
+from pipelines.specs.values.names import Label, Name
+from pipelines.specs.values.seeds import Seed
 
 
 class PretrainingSpec(PretrainSettings):
@@ -19,7 +21,7 @@ class PretrainingSpec(PretrainSettings):
 
     model_config = ConfigDict(strict=False)  # to YAML, 1e-4 is text
 
-    seed: int | None = None
+    seed: Seed | None = None
     """Fixed seed; without it that of the rest's training."""
 
 
@@ -33,7 +35,7 @@ class FusionTrainingSpec(TrainSettings):
     model_config = ConfigDict(strict=False)
 
     dataset: DatasetSpec
-    seed: int | None = None
+    seed: Seed | None = None
     """Fixed seed; without it the network is trained once per seed of the experiment."""
     pretrain: PretrainingSpec | None = None
     pretrained: LocalPath | None = None
@@ -48,8 +50,8 @@ class FusionTrainingSpec(TrainSettings):
 class MethodSpec(Spec):
     """One row of the tables: a fusion method with its parameters and weights."""
 
-    name: str
-    label: str = ""
+    name: Name
+    label: Label = ""
     params: dict[str, Any] = Field(default_factory=dict)
     checkpoint: LocalPath | None = None
     train: FusionTrainingSpec | None = None

@@ -12,6 +12,7 @@ from fusion.reconstruction.settings import (
 )
 from fusion.reconstruction.undersampling import Undersampling
 from pipelines.specs.dataset import DatasetSpec
+from pipelines.specs.values.seeds import Seed
 
 
 class ReconstructionTrainingSpec(ReconstructionTraining):
@@ -23,7 +24,7 @@ class ReconstructionTrainingSpec(ReconstructionTraining):
     model_config = ConfigDict(strict=False)  # to YAML, 1e-3 is text
 
     dataset: DatasetSpec
-    seed: int = 0
+    seed: Seed = 0
 
 
 class ReconstructionSpec(SamplingSettings):

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from fusion.errors import did_you_mean
 from pipelines.specs.base import Spec, said
 from pipelines.specs.dataset import DatasetSpec
-from pipelines.specs.grid import readable
+from pipelines.specs.values.grid import check_points, readable
 
 HOME = "pipelines.tasks.task"
 
@@ -48,6 +48,7 @@ class TaskSpec(Spec):
 
     @model_validator(mode="after")
     def _check_grid(self) -> Self:
+        check_points(self.grid.values(), "grid")
         known = [key for key in type(self).model_fields if key not in ("dataset", "grid")]
         for key, values in self.grid.items():
             if key not in known:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipelines.results.protocol.stated import Statement
-from pipelines.specs.grid import readable
+from pipelines.specs.values.grid import readable
 from pipelines.tasks.facts import NOT_HASHED
 
 FOLLOWED = "Stated by the paper and followed"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipelines.results.statistics.best import ALPHA
-from pipelines.specs.seeds import SeedRace
+from pipelines.specs.values.seeds import SeedRace
 
 Decide = Callable[[Sequence[str], int], Sequence[str] | None]
 """Which of some methods are worse after so many seeds each; None while one has not got them."""

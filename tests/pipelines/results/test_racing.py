@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.racing import races
-from pipelines.specs.seeds import SeedRace
+from pipelines.specs.values.seeds import SeedRace
 
 RULE = SeedRace(at_least=2, at_most=5, until="decided")
 

@@ -26,7 +26,7 @@ from pipelines.results.rounds.saved import Saved, saved
 from pipelines.results.statistics.race import Race, judge, share
 from pipelines.results.tables import experiment_evidence
 from pipelines.specs.loading import load_experiment
-from pipelines.specs.seeds import SeedRace
+from pipelines.specs.values.seeds import SeedRace
 from pipelines.store.store import Store
 from pipelines.tasks.task import tasks
 from pipelines.views.power import write_races

@@ -11,8 +11,8 @@ import yaml
 
 from fusion.errors import InputError
 from pipelines.specs.experiment import ExperimentSpec
-from pipelines.specs.grid import expand_grid, readable
 from pipelines.specs.loading import load_experiment
+from pipelines.specs.values.grid import expand_grid, readable
 
 Write = Callable[..., Path]
 TRAIN = {"dataset": "smoke-segmentation", "epochs": 2, "batch_size": 4, "crop": 32}

@@ -12,7 +12,7 @@ from fusion.errors import InputError
 from pipelines.planning.memory import spec_digest
 from pipelines.specs.experiment import experiment_model
 from pipelines.specs.loading import load_experiment, parse_overrides
-from pipelines.specs.seeds import SeedRace
+from pipelines.specs.values.seeds import SeedRace
 
 Write = Callable[..., Path]
 RACE = {"at_least": 2, "at_most": 5, "until": "decided"}

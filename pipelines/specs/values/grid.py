@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 TRAINING = "train."
+MOST_POINTS = 1000
+"""Each is a row, or a table, of its own."""
+
+
+def check_points(values: Iterable[Sequence[Any]], where: str) -> None:
+    """Raise ValueError for a grid of too many points."""
+    points = prod(map(len, values))
+    if points > MOST_POINTS:
+        raise ValueError(
+            f"{where} has {points:,} points, and a grid may have {MOST_POINTS:,}; take fewer values"
+        )
 
 
 def expand_grid(method: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -23,6 +35,7 @@ def expand_grid(method: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise ValueError(f'grid of "{row}" must map keys to lists of values: {{kernel: [3, 5]}}')
     for key, values in grid.items():
         _check(row, str(key), values, rest)
+    check_points(grid.values(), f'grid of "{row}"')
     points = product(*([(str(key), value) for value in values] for key, values in grid.items()))
     return [_at(dict(point), rest, row) for point in points]
 
@@ -30,6 +43,7 @@ def expand_grid(method: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _check(row: str, key: str, values: Any, rest: Mapping[str, Any]) -> None:
     if not isinstance(values, list) or not values:
         raise ValueError(f'grid.{key} of "{row}" must be a list of at least one value')
+    check_points([values], f'grid.{key} of "{row}"')  # before each is compared with each
     shown = [readable(value) for value in values]
     twice = [text for text in shown if shown.count(text) > 1]
     if twice:

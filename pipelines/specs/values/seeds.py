@@ -8,6 +8,10 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipelines.specs.base import Spec
 
+MOST_SEEDS = 1000
+MOST = 2**32 - 1
+"""What all sources of lots take as a seed."""
+Seed = Annotated[int, Field(ge=0, le=MOST)]
 AS_RACE, AS_LIST = "(a race)", "(a list)"
 """How pydantic names the two forms of `seeds` in an error's place; nobody writes them."""
 
@@ -19,8 +23,8 @@ class SeedRace(Spec):
     best stop, and the others go on until one is left, or all have `at_most`.
     """
 
-    at_least: int = Field(ge=2, le=1000)
-    at_most: int = Field(ge=2, le=1000)
+    at_least: int = Field(ge=2, le=MOST_SEEDS)
+    at_most: int = Field(ge=2, le=MOST_SEEDS)
     until: Literal["decided"]
 
     @model_validator(mode="after")
@@ -44,8 +48,6 @@ def _form(value: Any) -> str:
     return AS_RACE if isinstance(value, dict | SeedRace) else AS_LIST
 
 
-Seeds = Annotated[
-    Annotated[SeedRace, Tag(AS_RACE)] | Annotated[tuple[int, ...], Tag(AS_LIST)],
-    Discriminator(_form),
-]
+SeedList = Annotated[tuple[Seed, ...], Field(max_length=MOST_SEEDS), Tag(AS_LIST)]
+Seeds = Annotated[Annotated[SeedRace, Tag(AS_RACE)] | SeedList, Discriminator(_form)]
 """A list, the same for all methods, or a race."""

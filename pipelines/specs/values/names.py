@@ -1,0 +1,25 @@
+"""Names that somebody gives: shown everywhere, escaped, and some of them part of a file's name."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from fusion.errors import printable
+
+LONGEST, LONGEST_LABEL = 60, 300
+"""Of a name, which becomes part of a file's, and of a row's label, which a grid makes longer."""
+
+
+def _check(name: str, longest: int) -> str:
+    if len(name) > longest:
+        raise ValueError(f"at most {longest} letters are taken; this has {len(name):,}")
+    if not name.isprintable():
+        raise ValueError(f'"{printable(name)}" holds what cannot be printed; take it out')
+    return name
+
+
+Name = Annotated[str, AfterValidator(partial(_check, longest=LONGEST))]
+Label = Annotated[str, AfterValidator(partial(_check, longest=LONGEST_LABEL))]
