@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError, did_you_mean
+from fusion.opening import read_bytes, read_text
 
 M3FD_CLASSES = ("People", "Car", "Bus", "Lamp", "Motorcycle", "Truck")
 """The six classes of M3FD, spelled as in its annotation files."""
 
+MOST_OBJECTS, MOST_BYTES = 10_000, 4_000_000
+"""Of one image; files of boxes that say more are not annotations."""
 OVERHANG = 1.0
 """How far, in pixels, a box may stick out of its image; it is then clipped (rounding, 0-based)."""
 
@@ -40,6 +43,7 @@ class Annotation:
     boxes: tuple[Box, ...]
 
 
+MISSING = "add the annotation file (an empty text file means that the image shows no object)"
 Reader = Callable[[Path, Sequence[str], Size], Annotation]
 
 
@@ -55,6 +59,7 @@ def read_voc(path: Path, classes: Sequence[str], size: Size) -> Annotation:
     boxes = []
     for number, item in enumerate(root.iter("object"), start=1):
         where = f"{path}: object {number}"
+        _check_number(path, number)
         label = label_of(_text(item, "name", where), classes, where)
         left, top, right, bottom = (
             _number(_text(item, f"bndbox/{key}", where), key, where)
@@ -70,10 +75,11 @@ def read_yolo(path: Path, classes: Sequence[str], size: Size) -> Annotation:
     `size` is the width and height of the image. An empty file means that there is no object; a
     missing one is an error. Raises InputError naming the file and the line, counted from 1.
     """
-    boxes = []
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+    boxes: list[Box] = []
+    for number, line in enumerate(read_text(path, MOST_BYTES, MISSING).splitlines(), start=1):
         if line.strip():
             where = f"{path}: line {number}"
+            _check_number(path, len(boxes) + 1)
             boxes.append(fit_box(_yolo_box(line.split(), classes, size, where), size, where))
     return Annotation(*size, tuple(boxes))
 
@@ -106,7 +112,7 @@ def label_of(name: str, classes: Sequence[str], where: str) -> int:
     """Return the label of the class `name`; InputError, which begins with `where`, for no class."""
     if name not in classes:
         raise InputError(
-            f'{where} has the unknown class "{name}".{did_you_mean(name, list(classes))}'
+            f'{where} has the unknown class "{_shown(name)}".{did_you_mean(name, list(classes))}'
         )
     return list(classes).index(name)
 
@@ -146,9 +152,9 @@ def _yolo_box(fields: list[str], classes: Sequence[str], size: Size, where: str)
             f"{where} has {len(fields)} values instead of 5 (class, centre x, centre y, width, "
             f"height); correct the line."
         )
-    if not fields[0].isdecimal() or int(fields[0]) >= len(classes):
+    if not fields[0].isdecimal() or len(fields[0]) > 9 or int(fields[0]) >= len(classes):
         raise InputError(
-            f"{where} has the class {fields[0]}, which is not a number from 0 to "
+            f"{where} has the class {_shown(fields[0])}, which is not a number from 0 to "
             f"{len(classes) - 1} ({', '.join(classes)}); correct the line or the class list."
         )
     keys = ("centre x", "centre y", "width", "height")
@@ -158,29 +164,27 @@ def _yolo_box(fields: list[str], classes: Sequence[str], size: Size, where: str)
     return Box(int(fields[0]), left, (y - h / 2) * height, right, (y + h / 2) * height)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
+def _check_number(path: Path, number: int) -> None:
+    if number > MOST_OBJECTS:
         raise InputError(
-            f"{path} cannot be opened ({error.strerror}); add the annotation file (an empty "
-            f"text file means that the image shows no object)."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a text file; replace it.") from error
+            f"{path} has more than {MOST_OBJECTS:,} objects, which is no annotation of one image; "
+            f"replace it."
+        )
+
+
+def _shown(text: str) -> str:
+    """Return a value as it stands in the file, cut short."""
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _parse_xml(path: Path) -> Any:
     from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, parse
+    from defusedxml.ElementTree import ParseError, fromstring
 
+    content = read_bytes(path, MOST_BYTES, "add the annotation file")
     try:
-        return parse(path).getroot()
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be opened ({error.strerror}); add the annotation file."
-        ) from error
-    except (ParseError, DefusedXmlException, ValueError) as error:
+        return fromstring(content)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # of encodings
         raise InputError(f"{path} is not a readable XML file ({error}); replace it.") from error
 
 
@@ -207,4 +211,4 @@ def _number(text: str, key: str, where: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f'{where} has "{text}" for {key}; it must be a number.') from None
+        raise InputError(f'{where} has "{_shown(text)}" for {key}; it must be a number.') from None

@@ -4,6 +4,11 @@
 that needs a network.
 """
 
+import os
+
+# OpenCV reads this once, when it is imported; larger images are refused before they are decoded.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "40000000")
+
 from fusion.registry import build_method, cards, load_method, method_class
 
 __all__ = ["build_method", "cards", "load_method", "method_class"]

@@ -1,10 +1,16 @@
 """The one exception that speaks to the user."""
 
+import re
+
 LONGEST_LINE = 6000
 """Of a sentence's line so many characters are shown: a path may have 4096."""
 LONGEST_WORD = 100
 """Of what is longer nobody meant another word."""
 MOST_WORDS = 200
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+"""Controls, ends of lines, what turns the direction of writing, and what stands for no letter."""
 
 
 class InputError(Exception):
@@ -27,9 +33,12 @@ def _shown(line: str) -> str:
 
 def printable(text: str) -> str:
     r"""Return `text` with what has no look of its own escaped, as in ``\x1b`` and ``\udcff``."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def is_printable(text: str) -> bool:
+    """Whether a name can be shown: bytes that are no UTF-8, and what moves a cursor, cannot."""
+    return _HIDDEN.search(text) is None
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.errors import InputError
+from fusion.errors import InputError, is_printable, printable
 from fusion.files import write_atomically
+from fusion.opening import check_file, read_bytes
 
 Image = NDArray[np.uint8]
 """uint8, H x W (gray) or H x W x 3 (RGB)."""
@@ -26,6 +28,10 @@ Photographs are about as small as with OpenCV's level 1, written in half the tim
 two thirds of it.
 """
 
+MOST_BYTES = 1_000_000_000
+MOST_PIXELS = 40_000_000
+BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How a PNG, JPEG, BMP and TIFF file begin; OpenCV would open a dozen more formats."""
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 
@@ -49,6 +55,7 @@ def list_images(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
+        check_listed(path)
         if path.stem in found:
             raise InputError(
                 f"{folder} holds both {found[path.stem].name} and {path.name}: pairs are matched "
@@ -77,14 +84,26 @@ def list_pairs(infrared: Path, visible: Path) -> list[ImagePair]:
     return [ImagePair(name, first[name], second[name]) for name in first]
 
 
+def check_listed(path: Path) -> None:
+    """Raise InputError for what is no file, or has a name that cannot be shown.
+
+    Whoever lists files asks, so that nobody later opens a pipe, or fails at a name.
+    """
+    if not is_printable(path.name):
+        raise InputError(
+            f"{printable(str(path))} has a name that is no text in UTF-8, or with characters that "
+            f"cannot be printed; rename it."
+        )
+    if not path.is_file():
+        check_file(path, MOST_BYTES)
+
+
 def read_image(path: Path) -> Image:
     """Read an 8-bit image as it is stored: gray H x W, or RGB H x W x 3; alpha is dropped.
 
     Raises InputError when the file cannot be decoded or is not 8-bit.
     """
-    image = cv2.imdecode(_bytes(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise InputError(f"{path} cannot be read as an image; replace the file.")
+    image = _decoded(path)
     if image.dtype != np.uint8:
         raise InputError(f"{path} is {image.dtype}, not 8-bit; convert it to 8 bits first.")
     if image.ndim == 2:
@@ -107,8 +126,8 @@ def read_stack(path: Path) -> Image:
 
     Raises InputError as `read_image` does, and for an image of fewer channels.
     """
-    image = cv2.imdecode(_bytes(path), cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
+    image = _decoded(path)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
         raise InputError(
             f"{path} is no 8-bit image of four channels (RGB and infrared); fuse it with the "
             f'method "early".'
@@ -118,8 +137,8 @@ def read_stack(path: Path) -> Image:
 
 def channels_of(path: Path) -> int:
     """Return how many channels a network sees of an image: 4 where it has alpha, else 3."""
-    image = cv2.imdecode(_bytes(path), cv2.IMREAD_UNCHANGED)
-    return 4 if image is not None and image.ndim == 3 and image.shape[2] == 4 else 3
+    image = _decoded(path)
+    return 4 if image.ndim == 3 and image.shape[2] == 4 else 3
 
 
 def stack(infrared: Image, visible: Image) -> Image:
@@ -210,14 +229,36 @@ def check_same_size(pair: ImagePair, infrared: Image, visible: Image) -> None:
         )
 
 
-def _bytes(path: Path) -> NDArray[np.uint8]:
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened ({error.strerror}); check the path.") from error
-    if data.size == 0:
+def _decoded(path: Path) -> NDArray[Any]:
+    """Return the pixels of a file as OpenCV has them, of any depth and number of channels."""
+    data = read_bytes(path, MOST_BYTES)
+    if not data:
         raise InputError(f"{path} is empty; replace the file.")
-    return data
+    if not data.startswith(BEGINNINGS):
+        raise InputError(
+            f"{path} cannot be read as an image: it is no PNG, JPEG, BMP or TIFF; replace the file."
+        )
+    try:
+        image: NDArray[Any] | None = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED
+        )
+    except cv2.error as error:  # the size is checked before anything is decoded
+        raise InputError(
+            f"{path} has more than {MOST_PIXELS:,} pixels, which is what is read, or a header that "
+            f"no image has; make it smaller."
+        ) from error
+    if image is None:
+        raise InputError(f"{path} cannot be read as an image; replace the file.")
+    return image
+
+
+def check_pixels(path: Path, width: int, height: int) -> None:
+    """Raise InputError for an image that is too large to be decoded."""
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"{path} is {width}x{height}, and images of at most {MOST_PIXELS:,} pixels are read; "
+            f"make it smaller."
+        )
 
 
 def _uint8(image: object) -> Image:

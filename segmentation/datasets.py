@@ -12,7 +12,8 @@ from PIL import Image as Pillow
 
 from fusion.errors import InputError
 from fusion.files import write_atomically
-from fusion.pairs import Image, read_rgb, read_stack
+from fusion.opening import check_file
+from fusion.pairs import MOST_BYTES, Image, check_pixels, read_rgb, read_stack
 
 Palette = Sequence[tuple[int, int, int]]
 """One RGB colour, 0..255 each, per class id."""
@@ -30,6 +31,7 @@ MSRS_CLASSES = (
 )
 """Class names of MSRS (and MFNet) by id."""
 
+BOMBS = (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning)
 ID_MODES = frozenset({"L", "P", "I", "I;16"})
 """Pillow's modes of a PNG that holds one integer per pixel."""
 
@@ -104,15 +106,17 @@ def resize_mask(ids: Image, height: int, width: int) -> Image:
 
 def _decode(path: Path) -> NDArray[np.integer]:
     try:
+        if not path.exists():
+            raise InputError(f"The mask {path} does not exist; check the path.")
+        check_file(path, MOST_BYTES)
         with Pillow.open(path, formats=["PNG"]) as picture:
+            check_pixels(path, *picture.size)
             picture.load()
             if picture.mode in ID_MODES:
                 return np.asarray(picture)
             mode = picture.mode
-    except FileNotFoundError as error:
-        raise InputError(f"The mask {path} does not exist; check the path.") from error
     # Pillow reports a broken PNG as OSError, SyntaxError, ValueError or a decompression bomb.
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, *BOMBS) as error:
         raise InputError(f"{path} cannot be read as a PNG mask ({error}); replace it.") from error
     raise InputError(
         f"{path} is a colour image (mode {mode}), not a mask of class ids; "

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from detection.datasets import Annotation, Box, Reader
+from fusion.pairs import check_listed
 from pipelines.specs.layout import Find, Labels, Read, Size
 from segmentation.datasets import read_mask
 
@@ -18,7 +19,10 @@ def files_ending(suffix: str) -> Find:
     """Return what finds one label file a name, all with the same ending."""
 
     def find(folder: Path) -> Mapping[str, Path]:
-        return {path.stem: path for path in sorted(folder.glob(f"*{suffix}"))}
+        found = sorted(folder.glob(f"*{suffix}"))
+        for path in found:
+            check_listed(path)
+        return {path.stem: path for path in found}
 
     return find
 

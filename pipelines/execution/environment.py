@@ -12,8 +12,9 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "true",
     "MPLBACKEND": "Agg",
+    "OPENCV_IO_MAX_IMAGE_PIXELS": "40000000",
 }
-"""No telemetry, no downloads, no windows."""
+"""No telemetry, no downloads, no windows, and no images that fill the memory."""
 
 OURS_ALONE = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from fusion.errors import InputError, printable
+from fusion.errors import InputError, is_printable, printable
 
 MOST_BYTES = 8_000_000
 MOST_NODES = 250_000
@@ -100,8 +100,7 @@ def _check_text(value: str, line: int) -> None:
             f"holds a value of {len(value):,} characters (line {line}), and at most {LONGEST:,} "
             f"are read; shorten it"
         )
-    bare = value if value.isprintable() else value.replace("\n", "").replace("\t", "")
-    if not bare.isprintable():
+    if not is_printable(value.replace("\n", "").replace("\t", "")):
         raise _Refused(
             f'holds "{printable(value)[:80]}" (line {line}), with characters that cannot be '
             f"printed; take them out"

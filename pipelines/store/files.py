@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,8 @@ def _state(path: Path) -> tuple[int, int]:
         state = path.stat()
     except OSError as error:
         raise InputError(f"{path} cannot be opened ({error.strerror}); check the file.") from error
+    if not stat.S_ISREG(state.st_mode):  # to read a pipe or a device never ends
+        raise InputError(f"{path} is no plain file; replace it.")
     return state.st_size, state.st_ctime_ns
 
 

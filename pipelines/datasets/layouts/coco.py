@@ -16,9 +16,12 @@ from typing import Any, TypeGuard
 
 from detection.datasets import Annotation, Box, fit_box, label_of
 from fusion.errors import InputError
+from fusion.opening import check_file, read_bytes
 from pipelines.datasets.labels import boxes
 from pipelines.specs.layout import Labels, Layout, Size
 
+MOST_BYTES = 32_000_000
+"""What JSON stands for may take thirty times as much memory."""
 Id = int | float | str
 Entry = dict[str, Any]
 
@@ -82,18 +85,16 @@ def _box(path: Path, entry: Entry, file: Coco, classes: Sequence[str], size: Siz
 
 
 def _load(path: Path) -> Coco:
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened ({error.strerror}); add the file.") from error
+    check_file(path, MOST_BYTES, "add the file, or split it")
+    state = path.stat()
     return _parsed(path, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=3)  # train, val and test
 def _parsed(path: Path, _changed: int, _bytes: int) -> Coco:
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = json.loads(read_bytes(path, MOST_BYTES).decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a readable JSON file ({error}); replace it.") from error
     images: dict[str, Entry] = {}
     annotations: dict[Id, list[Entry]] = {}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from fusion.errors import printable
+from fusion.errors import is_printable, printable
 
 LONGEST, LONGEST_LABEL = 60, 300
 """Of a name, which becomes part of a file's, and of a row's label, which a grid makes longer."""
@@ -16,7 +16,7 @@ LONGEST, LONGEST_LABEL = 60, 300
 def _check(name: str, longest: int) -> str:
     if len(name) > longest:
         raise ValueError(f"at most {longest} letters are taken; this has {len(name):,}")
-    if not name.isprintable():
+    if not is_printable(name):
         raise ValueError(f'"{printable(name)}" holds what cannot be printed; take it out')
     return name
 
