@@ -30,7 +30,11 @@ def prefect_server() -> Iterator[None]:
 
     Raises InputError when that server does not start.
     """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
 
     if PREFECT_API_URL.value():
         yield
@@ -46,7 +50,9 @@ def prefect_server() -> Iterator[None]:
         import_module("pipelines.flows")  # takes as long as the server's start: do both at once
         url = f"http://127.0.0.1:{port}/api"
         _wait(process, url)
-        with temporary_settings({PREFECT_API_URL: url}):
+        # Nobody hears heartbeats here, and their thread ends up to a second after its flow.
+        own = {PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        with temporary_settings(own):
             yield
     finally:
         _stop(process)

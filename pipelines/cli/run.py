@@ -108,7 +108,6 @@ def train_fusion(
 
 def _run(flow: str, task: str | None, experiment: str, options: WorkOptions, flows: Flows) -> int:
     """Run a flow and print its tables; what there is of them, if a stage failed."""
-    from pipelines.results.comparison import RunFailed
     from pipelines.specs.loading import load_experiment
 
     # What is wrong with the experiment is said before Prefect starts.
@@ -116,6 +115,8 @@ def _run(flow: str, task: str | None, experiment: str, options: WorkOptions, flo
     if task is not None and task not in spec.task_keys:
         raise InputError(f'The experiment "{spec.name}" has no {task}; give it one, or compare.')
     with flows() as known:
+        from pipelines.results.comparison import RunFailed  # the server started meanwhile
+
         try:
             run = getattr(known, flow)
             asked: dict[str, Any] = {"skip_blocked": True} if options.skip_blocked else {}

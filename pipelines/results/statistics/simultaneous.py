@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,25 +115,48 @@ def chance_of(
     scene: a large scene is in both. Of more, the variances have a Wishart distribution.
     """
     first, second = pairs
-    rng = np.random.default_rng(derive_seed("max-t", len(parts)))
     root = _root(covariance)
-    if 1 < len(shares) <= FEW:
-        draws = min(draws, max(1000, 4 * LARGEST // (len(shares) * len(root))))
-        noise, factor = _scene_by_scene(rng, draws, len(root), np.array(shares))
-    else:
-        noise = rng.standard_normal((draws, len(root)))
-        factor = _wishart_root(rng, draws, len(root), degrees)
-    noise = noise @ root.T
-    noise += rng.standard_normal(noise.shape) * np.sqrt(spread.variance * parts)
-    factor = root @ factor
+    made = _draws(draws, len(root), degrees, tuple(shares), spread.degrees)
+    noise = made.means @ root.T
+    noise += made.seeds * np.sqrt(spread.variance * parts)
+    factor = root @ made.roots
     estimated = factor @ factor.transpose(0, 2, 1)
     own = estimated.diagonal(axis1=1, axis2=2)
     variance = own[:, first] + own[:, second] - 2 * estimated[:, first, second]
     if spread.degrees:
-        scale = rng.chisquare(spread.degrees, (draws, 1)) / spread.degrees
-        variance += scale * spread.variance * (parts[first] + parts[second])
+        variance += made.scale * spread.variance * (parts[first] + parts[second])
     found: Floats = np.abs(noise[:, first] - noise[:, second])
     return found / np.sqrt(np.maximum(variance, np.finfo(np.float64).tiny))
+
+
+class _Draws(NamedTuple):
+    """What chance makes of `size` independent methods of unit variance, `draws` times.
+
+    Means and their seeds' part float64[draws, size]; roots of the covariances as estimated,
+    float64[draws, size, columns]; the seeds' variance as estimated, float64[draws, 1].
+    """
+
+    means: Floats
+    roots: Floats
+    seeds: Floats
+    scale: Floats
+
+
+@lru_cache(maxsize=4)
+def _draws(
+    draws: int, size: int, degrees: float, shares: tuple[float, ...], of_seeds: int
+) -> _Draws:
+    """Return the draws of a design, made once: every column of a table asks for the same."""
+    rng = np.random.default_rng(derive_seed("max-t", size))
+    if 1 < len(shares) <= FEW:
+        draws = min(draws, max(1000, 4 * LARGEST // (len(shares) * size)))
+        means, roots = _scene_by_scene(rng, draws, size, np.array(shares))
+    else:
+        means = rng.standard_normal((draws, size))
+        roots = _wishart_root(rng, draws, size, degrees)
+    seeds = rng.standard_normal((draws, size))
+    scale = rng.chisquare(of_seeds, (draws, 1)) / of_seeds if of_seeds else np.ones((1, 1))
+    return _Draws(means, roots, seeds, scale)
 
 
 def _root(covariance: Floats) -> Floats:
