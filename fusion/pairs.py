@@ -234,10 +234,9 @@ def _decoded(path: Path) -> NDArray[Any]:
     data = read_bytes(path, MOST_BYTES)
     if not data:
         raise InputError(f"{path} is empty; replace the file.")
+    refused = f"{path} cannot be read as an image; replace the file."
     if not data.startswith(BEGINNINGS):
-        raise InputError(
-            f"{path} cannot be read as an image: it is no PNG, JPEG, BMP or TIFF; replace the file."
-        )
+        raise InputError(refused)
     try:
         image: NDArray[Any] | None = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED
@@ -248,7 +247,7 @@ def _decoded(path: Path) -> NDArray[Any]:
             f"no image has; make it smaller."
         ) from error
     if image is None:
-        raise InputError(f"{path} cannot be read as an image; replace the file.")
+        raise InputError(refused)
     return image
 
 
