@@ -77,9 +77,10 @@ def fuse_then_detect(
     jobs: int | None = None,
     skip_blocked: bool = False,
     hours: float | None = None,
+    paranoid: bool = False,
 ) -> Comparison:
     """Train each fusion method, fuse the dataset, train YOLOv5 on it, and tabulate AP."""
-    work = Work(store, devices, jobs, skip_blocked, hours)
+    work = Work(store, devices, jobs, skip_blocked, hours, paranoid)
     return run_experiment(work, experiment, overrides, (task_of("detection"),))
 
 
@@ -92,9 +93,10 @@ def fuse_then_segment(
     jobs: int | None = None,
     skip_blocked: bool = False,
     hours: float | None = None,
+    paranoid: bool = False,
 ) -> Comparison:
     """Train each fusion method, fuse the dataset, train DeepLabV3 on it, and tabulate IoU."""
-    work = Work(store, devices, jobs, skip_blocked, hours)
+    work = Work(store, devices, jobs, skip_blocked, hours, paranoid)
     return run_experiment(work, experiment, overrides, (task_of("segmentation"),))
 
 
@@ -106,11 +108,11 @@ def fuse_then_score(
     devices: str | None = None,
     jobs: int | None = None,
     skip_blocked: bool = False,
+    paranoid: bool = False,
 ) -> Comparison:
     """Train each fusion method, fuse the dataset, and tabulate how good the images look."""
-    return run_experiment(
-        Work(store, devices, jobs, skip_blocked), experiment, overrides, (task_of("scoring"),)
-    )
+    work = Work(store, devices, jobs, skip_blocked, paranoid=paranoid)
+    return run_experiment(work, experiment, overrides, (task_of("scoring"),))
 
 
 @flow(name="reconstruct-then-fuse", flow_run_name=_run_name)
@@ -121,11 +123,11 @@ def reconstruct_then_fuse(
     devices: str | None = None,
     jobs: int | None = None,
     skip_blocked: bool = False,
+    paranoid: bool = False,
 ) -> Comparison:
     """Undersample and reconstruct the MRI, fuse it, and tabulate what that costs each method."""
-    return run_experiment(
-        Work(store, devices, jobs, skip_blocked), experiment, overrides, (task_of("scoring"),)
-    )
+    work = Work(store, devices, jobs, skip_blocked, paranoid=paranoid)
+    return run_experiment(work, experiment, overrides, (task_of("scoring"),))
 
 
 @flow(name="compare", flow_run_name=_run_name)
@@ -137,9 +139,10 @@ def compare(
     jobs: int | None = None,
     skip_blocked: bool = False,
     hours: float | None = None,
+    paranoid: bool = False,
 ) -> Comparison:
     """Do all: every method's fused images are made once and serve every task."""
-    work = Work(store, devices, jobs, skip_blocked, hours)
+    work = Work(store, devices, jobs, skip_blocked, hours, paranoid)
     return run_experiment(work, experiment, overrides, tasks())
 
 
@@ -151,9 +154,10 @@ def train_fusion(
     devices: str | None = None,
     jobs: int | None = None,
     skip_blocked: bool = False,
+    paranoid: bool = False,
 ) -> list[Path]:
     """Train the fusion networks of an experiment, and nothing else; return their weights."""
-    work = Work(store, devices, jobs, skip_blocked)
+    work = Work(store, devices, jobs, skip_blocked, paranoid=paranoid)
     with work.live():
         plan = work.plan(experiment, overrides, tasks())
         remember(plan, work.store)
@@ -223,7 +227,7 @@ class Work:
     """Where a flow run works: store, devices, screen, and the steps under way.
 
     With `skip_blocked` cells that cannot run are left out as long as there are others; within
-    `hours` rounds of raced seeds are begun.
+    `hours` rounds of raced seeds are begun; `paranoid` reads every finished file before its use.
     """
 
     def __init__(
@@ -233,12 +237,14 @@ class Work:
         jobs: int | None,
         skip_blocked: bool = False,
         hours: float | None = None,
+        paranoid: bool = False,
     ) -> None:
         self.skip_blocked = skip_blocked
-        self.store = open_store(store)
+        self.screen = Screen()
+        self.store = open_store(store, paranoid=paranoid)
+        self.store.say = self.screen.say
         self.slots = slots(devices, jobs)
         self.budget = Budget(hours, len(self.slots))
-        self.screen = Screen()
 
     @contextmanager
     def live(self) -> Iterator[None]:

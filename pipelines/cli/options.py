@@ -130,6 +130,19 @@ class WorkOptions(ExperimentOptions):
         bool,
         Parameter(help="Run what can run; leave out methods whose weights or data are missing."),
     ] = False
+    paranoid: Annotated[
+        bool,
+        Parameter(
+            help="Read every finished image before it is used, and not a sample of them: what a "
+            "bad disk has changed is made again."
+        ),
+    ] = False
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Return what a flow is told only when it is asked for."""
+        named = {"skip_blocked": self.skip_blocked, "paranoid": self.paranoid}
+        return {key: value for key, value in named.items() if value}
 
 
 @Parameter(name="*")

@@ -99,9 +99,8 @@ def train_fusion(
 
     spec = load_experiment(experiment, options.overrides)
     with flows() as known:
-        asked = {"skip_blocked": True} if options.skip_blocked else {}
         given = (options.store, options.devices, options.jobs)
-        weights = known.train_fusion(spec, None, *given, **asked)
+        weights = known.train_fusion(spec, None, *given, **options.asked)
     print("\n".join(map(str, weights)))
     return 0
 
@@ -119,7 +118,7 @@ def _run(flow: str, task: str | None, experiment: str, options: WorkOptions, flo
 
         try:
             run = getattr(known, flow)
-            asked: dict[str, Any] = {"skip_blocked": True} if options.skip_blocked else {}
+            asked = options.asked
             if isinstance(options, RaceOptions) and options.hours is not None:
                 asked["hours"] = options.hours
             comparison = run(spec, None, options.store, options.devices, options.jobs, **asked)

@@ -88,6 +88,7 @@ def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None
             with store.claim(stage, keep=stage.kind.resumable) as partial:
                 if store.is_finished(stage):
                     return
+                make_way(stage, store)
                 started = datetime.now(UTC)
                 clock = time.monotonic() - seconds_so_far(partial)
                 metrics = execute(stage, partial)
@@ -96,6 +97,25 @@ def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None
             stopping.wait(1.0)
         except Vanished as error:
             raise StageFailed(str(error)) from error
+
+
+def make_way(stage: Stage, store: Store) -> None:
+    """Set aside what is broken of a stage that is claimed; say so, and that of its inputs.
+
+    Raises Vanished for an input that is broken: it is made again before this is.
+    """
+    for source in stage.inputs.values():
+        if (why := store.broken(source)) is not None:
+            raise Vanished(
+                f"{source.title}, of which {stage.title} is made, is broken ({why}) and is not "
+                f"made again by this run; see that its own sources are there, and run again."
+            )
+    if (why := store.broken(stage)) is not None:
+        place = store.set_aside(stage, why)
+        store.say(
+            f"  broken  {stage.title}: {why}; it is made again, and what was made of it before "
+            f"stays (set aside in {place})"
+        )
 
 
 def job_of(stage: Stage, store: Store) -> dict[str, Any]:

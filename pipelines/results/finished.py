@@ -18,6 +18,7 @@ from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.stage import Manifest, Stage
 from pipelines.store.store import Reading, Store
+from pipelines.store.trust import intact, is_image
 from pipelines.tasks import fusion, reconstruction
 from pipelines.tasks.task import History, Kept, Score, tasks
 
@@ -43,18 +44,26 @@ class FinishedStage:
 
     @cached_property
     def epochs(self) -> Sequence[Mapping[str, float]]:
-        """The numbers of each epoch of a training; none where the file has been removed.
+        """The numbers of each epoch of a training; none where the file has been removed or damaged.
 
         Without validation images ultralytics' last line ends before the columns of their losses.
         """
         path = self.folder / self.history.file if self.history else None
-        if path is None or not path.is_file():
+        if path is None or not path.is_file() or not self.intact(path.relative_to(self.folder)):
             return ()
-        with path.open(encoding="utf-8", newline="") as stream:
-            lines = csv.DictReader(stream, skipinitialspace=True)
-            return [
-                {key.strip(): float(text) for key, text in row.items() if text} for row in lines
-            ]
+        try:
+            with path.open(encoding="utf-8", newline="") as stream:
+                lines = csv.DictReader(stream, skipinitialspace=True)
+                return [
+                    {k.strip(): float(text) for k, text in row.items() if text} for row in lines
+                ]
+        except (ValueError, AttributeError):  # torn, and of before there were lists of files
+            return ()
+
+    def intact(self, *names: Path) -> bool:
+        """Whether files are what was written; all but images and folders, if none is named."""
+        own = names or [Path(path.name) for path in self.folder.glob("*.*") if not is_image(path)]
+        return intact(self.folder, self.manifest, [name.as_posix() for name in own])
 
     @cached_property
     def samples(self) -> Sequence[Mapping[str, float]]:
@@ -100,7 +109,7 @@ class FinishedCell:
     @cached_property
     def kept(self) -> Kept | None:
         """What the last stage kept of every image; None where it cannot be read any more."""
-        if self.cell.task.read is None:
+        if self.cell.task.read is None or not self.result.intact():
             return None
         try:
             return self.cell.task.read(self.result.folder, self.spec)

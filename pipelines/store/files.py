@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import sqlite3
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,17 @@ def file_digest(path: Path) -> str:
     """Return the sha256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+SETTLED_NS = 50_000_000
+
+
+def settled(changed_ns: int) -> bool:
+    """Whether a file has been left alone for so long that its next change shows in its time.
+
+    File systems count time in steps of some milliseconds: two changes in one look like one.
+    """
+    return time.time_ns() - changed_ns > SETTLED_NS
 
 
 class FileDigests:
@@ -88,8 +100,14 @@ def _readable_digest(path: Path) -> str:
 
 def tree_digest(root: Path, names: Iterable[str]) -> str:
     """Return one digest for files and folders `names` under `root`, by relative path and bytes."""
+    files = product_files(root, names)
+    return digest([(path.relative_to(root).as_posix(), file_digest(path)) for path in files])
+
+
+def product_files(root: Path, names: Iterable[str]) -> list[Path]:
+    """Return the files `names` and those within the folders `names`, in the order of a digest."""
     files: list[Path] = []
     for name in names:
         place = root / name
         files += sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
-    return digest([(path.relative_to(root).as_posix(), file_digest(path)) for path in files])
+    return files

@@ -108,6 +108,8 @@ class Manifest(_Frozen):
 
     `digest` is of the products; `started` is ISO 8601 in UTC, `seconds` wall-clock. Processor time
     (s) and peak memory (MB) are those of the worker, absent for stages made without one.
+    `contents` is the sha256 of the list of a stage's files, where it has products, and `seal` a
+    digest of what the result is known by; stages of before have neither.
     """
 
     kind: str
@@ -126,6 +128,8 @@ class Manifest(_Frozen):
     versions: Mapping[str, str]
     machine: Machine
     command: str
+    contents: str | None = None
+    seal: str | None = None
     cpu_seconds: float | None = None
     peak_memory_megabytes: float | None = None
 

@@ -7,17 +7,25 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from fusion.errors import InputError
 from fusion.files import sync, sync_tree, write_durably
-from pipelines.store.files import FileDigests, tree_digest
+from pipelines.store.contents import CONTENTS, Contents, list_contents, write_contents
+from pipelines.store.files import FileDigests
+from pipelines.store.manifests import Manifests, sealed
 from pipelines.store.stage import Manifest, Stage
+from pipelines.store.trust import damage
 
 MANIFEST = "manifest.json"
+NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+BROKEN, WHY = "broken", "why.txt"
+"""Where broken stages are set aside, and the file in each that says what was wrong."""
 USAGE = "usage.json"
 """What a worker leaves beside a result: facts about its process that join the manifest."""
 
@@ -30,12 +38,23 @@ class Vanished(Exception):
     """An input of a stage was removed, or is to be made again, while the stage was being made."""
 
 
-class Store:
-    """Finished stages under ``root/stages``, unfinished ones under ``root/partial``."""
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
-    def __init__(self, root: Path) -> None:
+
+class Store:
+    """Finished stages under ``root/stages``, unfinished ones under ``root/partial``.
+
+    `paranoid` looks at every byte of a finished stage before it is used. `say` is told of what was
+    found broken, one sentence each; a run lets its screen say it.
+    """
+
+    def __init__(self, root: Path, *, paranoid: bool = False) -> None:
         self.root = root.expanduser().absolute()
         self.root.mkdir(parents=True, exist_ok=True)
+        self.paranoid = paranoid
+        self.say: Callable[[str], None] = _tell
+        self.manifests = Manifests()
 
     @cached_property
     def digests(self) -> FileDigests:
@@ -60,8 +79,33 @@ class Store:
         return Reading(self).manifest(stage)
 
     def is_finished(self, stage: Stage) -> bool:
-        """Whether `manifest` finds the stage."""
-        return self.manifest(stage) is not None
+        """Whether `manifest` finds the stage, and what it holds is what was written."""
+        manifest = self.manifest(stage)
+        return manifest is not None and self._damage(stage, manifest) is None
+
+    def broken(self, stage: Stage) -> str | None:
+        """Return what is wrong with a stage that was finished; None for one that never was.
+
+        What was made of it before stays right. A stage that is to be made again because its inputs
+        have been is not broken.
+        """
+        path = self.directory(stage) / MANIFEST
+        if not path.parent.is_dir():
+            return None
+        try:
+            return self._damage(stage, self.manifests.read(path))
+        except FileNotFoundError:
+            return f"{MANIFEST} is missing"
+        except ValueError:
+            return f"{MANIFEST} is torn or not what was written"
+
+    def _damage(self, stage: Stage, manifest: Manifest) -> str | None:
+        folder, names = self.directory(stage), stage.kind.products
+        return damage(folder, manifest, names, paranoid=self.paranoid)
+
+    def set_aside(self, stage: Stage, why: str) -> Path:
+        """Move a broken stage, which its caller has claimed, out of the way; return where it is."""
+        return set_aside(self.root, self.directory(stage), why)
 
     @contextlib.contextmanager
     def claim(self, stage: Stage, *, keep: bool) -> Iterator[Path]:
@@ -71,13 +115,8 @@ class Store:
         dies with its process, so that a killed run blocks nobody. Raises Busy while another
         process holds it.
         """
-        locks = self.root / "locks"
-        locks.mkdir(exist_ok=True)
-        with (locks / f"{stage.kind.name}-{stage.key}").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Busy(stage.title) from error
+        name = f"{stage.kind.name}-{stage.key}"
+        with locked(self.root, name) as lock:
             partial = self.partial(stage)
             lock.seek(0)
             made_of, sources = lock.read(), self._sources(stage)
@@ -86,9 +125,14 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             for unfinished in partial.rglob("*.part"):  # of a write that was killed
                 unfinished.unlink()
-            lock.truncate(0)
-            lock.write(sources)
-            lock.flush()
+            if made_of != sources:
+                lock.truncate(0)
+                lock.write(sources)
+                lock.flush()
+            # After a power cut, too, what is kept in there can be found, and is known to be right.
+            os.fsync(lock.fileno())
+            for place in (self.root / "locks", partial.parent, self.root):
+                sync(place)
             yield partial
 
     def _sources(self, stage: Stage) -> str:
@@ -106,10 +150,9 @@ class Store:
         """
         partial, final = self.partial(stage), self.directory(stage)
         path, usage = partial / MANIFEST, partial / USAGE
-        manifest = {**self._identity(stage), **facts}
-        if usage.is_file():
-            manifest |= json.loads(usage.read_text(encoding="utf-8"))
-            usage.unlink()
+        used = _usage(usage)
+        usage.unlink(missing_ok=True)
+        manifest = sealed({**self._identity(stage), **facts, **used})
         sync_tree(partial)
         write_durably(path, json.dumps(manifest, indent=1, sort_keys=True))
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +176,7 @@ class Store:
                 "key": source.key,
                 "digest": manifest.digest,
             }
+        contents = list_contents(self.partial(stage), stage.kind.products)
         return {
             "kind": stage.kind.name,
             "key": stage.key,
@@ -140,8 +184,50 @@ class Store:
             "spec": dict(stage.spec),
             "local": dict(stage.local),
             "inputs": inputs,
-            "digest": tree_digest(self.partial(stage), stage.kind.products),
+            "digest": contents.digest,
+            "contents": self._listed(stage, contents),
         }
+
+    def _listed(self, stage: Stage, contents: Contents) -> str | None:
+        """Write the list of a stage's files where other stages depend on some of them."""
+        if not contents.products:
+            return None
+        return write_contents(self.partial(stage) / CONTENTS, contents)
+
+
+def _usage(path: Path) -> dict[str, Any]:
+    """Return what a worker noted of itself; nothing where there is none, or it is torn."""
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+@contextlib.contextmanager
+def locked(root: Path, name: str) -> Iterator[TextIO]:
+    """Hold the lock of a stage, ``KIND-KEY``; raises Busy while another process does."""
+    locks = root / "locks"
+    locks.mkdir(exist_ok=True)
+    with (locks / name).open("a+", encoding="utf-8", errors="replace") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(name.replace("-", "/")) from error
+        yield lock
+
+
+def set_aside(root: Path, folder: Path, why: str) -> Path:
+    """Move the folder of a stage whose lock is held to ``root/broken``, with a sentence in it."""
+    name = f"{folder.parent.name}-{folder.name}"
+    places = (root / BROKEN / (f"{name}-{n}" if n else name) for n in count())
+    place = next(place for place in places if not place.exists())
+    place.parent.mkdir(exist_ok=True)
+    folder.rename(place)
+    sync(folder.parent)
+    write_durably(place / WHY, f"{why}\n")
+    sync(place.parent)
+    return place
 
 
 class Reading:
@@ -158,27 +244,30 @@ class Reading:
         return self._read[stage.title]
 
     def _valid(self, stage: Stage) -> Manifest | None:
-        path = self._store.directory(stage) / MANIFEST
-        if not path.is_file():
-            return None
-        try:
-            manifest = Manifest.model_validate_json(path.read_bytes())
-        except ValueError:  # torn or not ours: the stage is made again
+        manifest = self._recorded(stage)
+        if manifest is None:
             return None
         for role, upstream in stage.inputs.items():
-            if not (self._store.directory(upstream) / MANIFEST).is_file():
+            if self._recorded(upstream) is None:
                 continue
             source = self.manifest(upstream)
             if source is None or source.digest != manifest.inputs[role].digest:
                 return None
         return manifest
 
+    def _recorded(self, stage: Stage) -> Manifest | None:
+        """Return a manifest whatever has become of the inputs; None where it is gone or torn."""
+        try:
+            return self._store.manifests.read(self._store.directory(stage) / MANIFEST)
+        except (*NOT_THERE, ValueError):
+            return None
 
-def open_store(root: str | Path | None = None) -> Store:
+
+def open_store(root: str | Path | None = None, *, paranoid: bool = False) -> Store:
     """Return the store at `root`, else ``$FUSE_THEN_STORE``, else ``./runs``."""
     place = Path(root or os.environ.get("FUSE_THEN_STORE") or "runs")
     try:
-        return Store(place)
+        return Store(place, paranoid=paranoid)
     except OSError as error:
         raise InputError(
             f"The store {place} cannot be created ({error.strerror}); give another with --store."
