@@ -119,39 +119,45 @@ COMMANDS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "Data and weights, e.g. fuse-then data verify mine.yaml": (
         (
             "data verify",
-            "assets:data_verify",
+            "assets.data:verify",
             "Decode every file of a dataset: counts, sizes, classes, problems.",
             "fuse-then data verify mine.yaml",
         ),
         (
             "data split",
-            "assets:data_split",
+            "assets.data:split",
             "Write train, val and test to a file that a dataset's YAML can name.",
             "fuse-then data split mine.yaml --out mine-folds.yaml --folds 5",
         ),
         (
             "weights list",
-            "assets:weights_list",
+            "assets.weights:weights_list",
             "List the authors' published weights, and what is here.",
             "fuse-then weights list",
         ),
         (
             "weights verify",
-            "assets:weights_verify",
+            "assets.weights:weights_verify",
             "Say which published checkpoint a file is, by its digest.",
             "fuse-then weights verify model.pth",
         ),
         (
             "weights path",
-            "assets:weights_path",
+            "assets.weights:weights_path",
             "Print where a checkpoint lies, or would lie.",
             "fuse-then weights path mmdrfuse/student",
         ),
         (
             "weights fetch",
-            "assets:weights_fetch",
+            "assets.weights:weights_fetch",
             "Download a checkpoint, or all that an experiment lacks, and check it.",
             "fuse-then weights fetch mmdrfuse/student",
+        ),
+        (
+            "store verify",
+            "assets.store:verify",
+            "Read all that is finished again, and say what is broken.",
+            "fuse-then store verify --repair",
         ),
     ),
 }
@@ -162,6 +168,7 @@ FAMILIES = {
         "Look at a dataset before using it, and split it.",
         "fuse-then data verify mine.yaml",
     ),
+    "store": ("Look after finished stages.", "fuse-then store verify"),
     "weights": (
         "List, check, find and fetch the authors' published weights.",
         "fuse-then weights list",

@@ -10,12 +10,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
 from fusion.errors import InputError
 from fusion.files import sync, sync_tree, write_durably
+from pipelines.store.aside import set_aside
 from pipelines.store.contents import CONTENTS, Contents, list_contents, write_contents
 from pipelines.store.files import FileDigests
 from pipelines.store.manifests import Manifests, sealed
@@ -24,8 +24,7 @@ from pipelines.store.trust import damage
 
 MANIFEST = "manifest.json"
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-BROKEN, WHY = "broken", "why.txt"
-"""Where broken stages are set aside, and the file in each that says what was wrong."""
+TORN = f"{MANIFEST} is torn or not what was written"
 USAGE = "usage.json"
 """What a worker leaves beside a result: facts about its process that join the manifest."""
 
@@ -97,7 +96,7 @@ class Store:
         except FileNotFoundError:
             return f"{MANIFEST} is missing"
         except ValueError:
-            return f"{MANIFEST} is torn or not what was written"
+            return TORN
 
     def _damage(self, stage: Stage, manifest: Manifest) -> str | None:
         folder, names = self.directory(stage), stage.kind.products
@@ -215,19 +214,6 @@ def locked(root: Path, name: str) -> Iterator[TextIO]:
         except BlockingIOError as error:
             raise Busy(name.replace("-", "/")) from error
         yield lock
-
-
-def set_aside(root: Path, folder: Path, why: str) -> Path:
-    """Move the folder of a stage whose lock is held to ``root/broken``, with a sentence in it."""
-    name = f"{folder.parent.name}-{folder.name}"
-    places = (root / BROKEN / (f"{name}-{n}" if n else name) for n in count())
-    place = next(place for place in places if not place.exists())
-    place.parent.mkdir(exist_ok=True)
-    folder.rename(place)
-    sync(folder.parent)
-    write_durably(place / WHY, f"{why}\n")
-    sync(place.parent)
-    return place
 
 
 class Reading:

@@ -54,7 +54,7 @@ def test_words_that_are_no_command_end_with_two(
     assert printed.out == ""
 
 
-@pytest.mark.parametrize("words", [[], ["data"], ["weights"], ["mlflow"]])
+@pytest.mark.parametrize("words", [[], ["data"], ["weights"], ["mlflow"], ["store"]])
 def test_a_missing_command_ends_with_two_and_help(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +96,7 @@ OPTIONS = {
     "weights verify": "",
     "weights path": "",
     "weights fetch": "--experiment",
+    "store verify": "--repair --store",
 }
 """What scripts out there may say: to these may be added, and none may go."""
 
