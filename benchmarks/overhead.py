@@ -37,7 +37,9 @@ WANTED_SHARE = 0.10
 DEMO_SECONDS, DEMO_SLOTS = 420.0, 2
 """Wall time of `compare demo` on two cores, as measured for the README; not measured here."""
 REPEATS = 1
-START = "from pipelines.cli.prefect_server import prefect_server\nwith prefect_server(): pass"
+START = (
+    "from pipelines.cli.scheduling.server import prefect_server\nwith prefect_server(print): pass"
+)
 """Makes Prefect's database, which a user's first run does once, in about five seconds."""
 
 Cost = tuple[float, float]

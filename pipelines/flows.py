@@ -14,22 +14,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import uuid4
 
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import State
-from prefect.futures import PrefectFuture, as_completed
-from prefect.states import Completed
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture, as_completed
+from prefect.states import Completed, Failed, Pending
 from prefect.utilities.annotations import quote
 from pydantic import WithJsonSchema
 
 from fusion.errors import InputError
 from pipelines.execution.devices import slots
+from pipelines.execution.dispensable import PREFECT, dispensable
 from pipelines.execution.progress import Screen
 from pipelines.execution.runner import Step, make_step
 from pipelines.execution.stopping import check as check_not_stopped
@@ -50,6 +53,7 @@ from pipelines.tasks.task import Task, task_of, tasks
 from pipelines.views.formats import render
 from pipelines.views.report.page import write_report
 from pipelines.views.tracking.tracker import Tracker
+from pipelines.views.tracking.view import View
 
 Overrides = dict[str, Any]
 Experiment = Annotated[str | ExperimentSpec, WithJsonSchema({"type": "string"})]
@@ -185,7 +189,7 @@ def run_experiment(
     with work.live():
         plan = work.plan(experiment, overrides, wanted)
         remember(plan, work.store)
-        tracker = track(plan, work.store)
+        tracker = View(track(plan, work.store), work.screen.say)
         tracker.prepare()
         failures = []
         for cells in rounds(plan, work.store, work.budget, work.screen.say):
@@ -204,8 +208,9 @@ def run_experiment(
         disturbed = tuple(disturbed_tables(results))
         comparison = Comparison(results, evidence, disturbed, page, tuple(failures))
         tracker.publish(results, comparison.tables, page)
-    markdown = "\n\n".join(render(table, "md") for table in comparison.tables)
-    create_markdown_artifact(markdown, key=artifact_key(plan), description=ARTIFACT)
+        if runtime.flow_run.id:
+            with dispensable(PREFECT, "fuse-then table prints the tables.", _warn):
+                show_tables(comparison)
     if failures:
         raise RunFailed(comparison)
     return comparison
@@ -219,7 +224,8 @@ def make(title: str, step: Step, work: Work, timeout_seconds: float) -> State[No
     with work.screen.step(title) as report:
         make_step(step, work.store, work.slots, timeout_seconds, report)
     work.screen.say(f"  done  {title}")
-    get_run_logger().info("done: %s", title)
+    if runtime.task_run.id:
+        get_run_logger().info("done: %s", title)
     return Completed(message=f"{title}: done")
 
 
@@ -281,6 +287,7 @@ class Work:
         seconds = plan.experiment.timeout_hours * 3600
         futures: dict[str, PrefectFuture[Any]] = {}
         titles: dict[str, str] = {}
+        submit: Any = _submit_plainly if runtime.flow_run.id is None else make.submit
         for chain in chains:
             before: list[PrefectFuture[Any]] = []
             for step in chain:
@@ -288,9 +295,7 @@ class Work:
                 titles[key] = step.title
                 if key not in futures:
                     # quote: Prefect shall not search the step for futures, there are none in it
-                    futures[key] = make.submit(  # type: ignore[call-overload]
-                        step.title, quote(step), self, seconds, wait_for=before
-                    )
+                    futures[key] = submit(step.title, quote(step), self, seconds, wait_for=before)
                 before = [*before, futures[key]]
         for _ in as_completed(list(futures.values())):
             check_not_stopped()
@@ -298,6 +303,31 @@ class Work:
                 on_done()
         outcomes = {key: _failure(future) for key, future in futures.items()}
         return [f"{titles[key]}: {why}" for key, why in outcomes.items() if why is not None]
+
+
+def _submit_plainly(
+    title: str,
+    step: Any,
+    work: Work,
+    seconds: float,
+    wait_for: Sequence[PrefectFuture[Any]],
+) -> PrefectFuture[Any]:
+    """Make a step in a thread as Prefect's tasks do, where there is no Prefect to be told."""
+
+    def outcome() -> State[Any]:
+        for future in wait_for:
+            future.wait()
+        if not all(future.state.is_completed() for future in wait_for):
+            return Pending(name="NotReady")
+        try:
+            return make.fn(title, step.unquote(), work, seconds)
+        except Exception as error:
+            return Failed(data=error)
+
+    pool = ThreadPoolExecutor(max_workers=1)
+    future = PrefectConcurrentFuture[Any](uuid4(), pool.submit(outcome))
+    pool.shutdown(wait=False)  # its thread ends after the step
+    return future
 
 
 def _failure(future: PrefectFuture[Any]) -> str | None:
@@ -310,6 +340,17 @@ def _failure(future: PrefectFuture[Any]) -> str | None:
         return None
     result = future.result(raise_on_failure=False)
     return str(result) if isinstance(result, Exception) else str(state.message or state.name)
+
+
+def _warn(text: str) -> None:
+    get_run_logger().warning(text)
+
+
+def show_tables(comparison: Comparison) -> None:
+    """Show the tables on the page of Prefect's flow run."""
+    markdown = "\n\n".join(render(table, "md") for table in comparison.tables)
+    key = artifact_key(comparison.results.plan)
+    create_markdown_artifact(markdown, key=key, description=ARTIFACT)
 
 
 def artifact_key(plan: Plan) -> str:

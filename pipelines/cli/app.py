@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
@@ -24,6 +25,8 @@ DESCRIPTION = (
     "Fuse infrared and visible images with many methods, train the same detector and segmenter "
     "on each, and print who wins, by how much, and how sure we are."
 )
+EXIT_SECONDS = 5.0
+"""How long libraries may take when the process ends: Prefect's has reports to a server to send."""
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a stage failed, or the disk (what is done is kept); 2 the words, the "
     "experiment or the data are wrong, or a plan is blocked; 130 stopped by Ctrl-C; 143 by SIGTERM."
@@ -118,9 +121,12 @@ def main(
 
     `flows` opens another source of flows than `pipelines.cli.run.prefect_flows`.
     """
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:
+        code = main(sys.argv[1:], flows)
+        _end_in_time(code)
+        return code
     try:
-        code = _run(words, flows)
+        code = _run(list(arguments), flows)
         sys.stdout.flush()  # now, while a reader that is gone can be forgiven
         return code
     except CycloptsError as error:
@@ -142,6 +148,13 @@ def main(
         if (sentence := refusal(error)) is not None:
             return _say(sentence, 1)
         raise
+
+
+def _end_in_time(code: int) -> None:
+    """Have the process end though a library waits for what is gone."""
+    timer = threading.Timer(EXIT_SECONDS, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
 
 
 def _run(words: list[str], flows: Callable[[], AbstractContextManager[Any]] | None) -> int:

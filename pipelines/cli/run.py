@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -15,7 +14,8 @@ from fusion.errors import InputError
 from pipelines.cli.measure import FolderOptions, score_folders
 from pipelines.cli.options import Experiment, RaceOptions, WorkOptions
 from pipelines.cli.plan import disturbed, print_tables
-from pipelines.cli.prefect_server import prefect_server
+from pipelines.cli.scheduling.running import Flows as KnownFlows
+from pipelines.cli.scheduling.server import prefect_server
 from pipelines.execution.environment import quiet_environment
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def prefect_flows() -> Iterator[ModuleType]:
-    """Yield `pipelines.flows` while Prefect has a server to report to."""
+def prefect_flows() -> Iterator[KnownFlows]:
+    """Yield the flows while Prefect has a server to report to, or plain where it has none."""
     from pipelines.execution.stopping import stoppable
 
     quiet_environment()
-    with stoppable(say, end_process=True), prefect_server():
+    with stoppable(say, end_process=True), prefect_server(say) as there:
         from pipelines import flows
 
-        yield flows
+        yield KnownFlows(flows, there is not None, say)
 
 
 Flows = Annotated[Callable[[], AbstractContextManager[Any]], Parameter(parse=False)]

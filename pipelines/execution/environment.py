@@ -18,6 +18,7 @@ QUIET = {
 
 OURS_ALONE = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
 }
 """For the command line, whose console shows our own lines only."""
 

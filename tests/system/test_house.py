@@ -40,7 +40,7 @@ HOMES = {
     "segmentation_models_pytorch": ("segmentation.model",),
     "timm": ("segmentation.model",),  # asked which encoders it has; the networks are smp's
     "albumentations": ("segmentation.samples",),
-    "prefect": ("pipelines.flows", "pipelines.cli.prefect_server"),
+    "prefect": ("pipelines.flows", "pipelines.cli.scheduling"),
     "mlflow": ("pipelines.views.tracking",),
     "altair": ("pipelines.views.charts",),
     "vl_convert": ("pipelines.views.charts",),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusion.errors import InputError
+from fusion.locks import locked
+from pipelines.execution.dispensable import LIMIT_SECONDS, Absent
 from pipelines.store.store import Store
 
 if TYPE_CHECKING:
@@ -19,7 +22,14 @@ IDENTITY, VIEW_TAG = "fuse_then.id", "fuse_then.view"
 VIEW = "4"
 """Raise it when runs show more than before: finished ones are then filled again."""
 SQLITE = "sqlite:///"
-RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+IMPATIENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+"""Three tries of a request and what lies between them stay within `LIMIT_SECONDS`."""
+QUIET = ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT")
+LOCKED_SECONDS = 10.0
 
 
 def tracking_uri(store: Store) -> str:
@@ -35,26 +45,70 @@ def missing(uri: str) -> bool:
 def connect(uri: str) -> MlflowClient:
     """Return a client that neither phones home nor talks about its tables.
 
-    Raises InputError for a folder, which MLflow no longer takes.
+    Raises InputError for a folder, which MLflow no longer takes, and Absent for a database that
+    cannot be opened, or is being written to all the time.
     """
     if uri.startswith("file:") or "://" not in uri:
         raise InputError(
             f'MLflow no longer keeps runs in a folder ("{uri}"); give sqlite:///FILE.db, or the '
             f"address of a server, http://HOST:PORT."
         )
-    for key in ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
-        os.environ.setdefault(key, "true")
+    for key, value in {**dict.fromkeys(QUIET, "true"), **IMPATIENT}.items():
+        os.environ.setdefault(key, value)
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):  # after the import, which sets levels of its own
         logging.getLogger(name).setLevel(logging.WARNING)
+    if (path := _database(uri)) is not None:
+        try:
+            _create(path)
+            _try(path)
+        except (OSError, sqlite3.Error) as error:
+            raise Absent(f"The database {path} cannot be written to ({error}).") from error
     return MlflowClient(tracking_uri=uri)
+
+
+def _database(uri: str) -> Path | None:
+    """Return the file of an SQLite database."""
+    name = uri.removeprefix(SQLITE)
+    return Path(name) if uri.startswith(SQLITE) and name and "?" not in name else None
+
+
+def _create(path: Path) -> None:
+    """Make the tables of a database that is not there, which takes seconds, whole or not at all.
+
+    MLflow would leave half of them when it is killed, and would refuse that half ever after; many
+    first runs at once would disturb each other.
+    """
+    if path.exists():
+        return
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with locked(path.with_name(f"{path.name}.lock"), LIMIT_SECONDS):
+        if path.exists():
+            return
+        part = path.with_name(f"{path.name}.part")
+        part.unlink(missing_ok=True)
+        made = SqlAlchemyStore(f"{SQLITE}{part}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+        made.engine.dispose()
+        part.rename(path)
+
+
+def _try(path: Path) -> None:
+    """Raise sqlite3.Error for a file that is no database, or that is locked for seconds.
+
+    MLflow would try for minutes.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=LOCKED_SECONDS)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
 
 
 class Experiment:
     """One MLflow experiment, found or made; connecting costs seconds.
 
-    Raises InputError when there is no MLflow at `uri`, or when it was deleted there.
+    Raises Absent when there is no MLflow at `uri`, InputError when it was deleted there.
     """
 
     def __init__(self, uri: str, name: str) -> None:
@@ -62,10 +116,9 @@ class Experiment:
 
         self.client = connect(uri)
         try:
-            with _few_retries():
-                self.id = self._find(uri, name)
+            self.id = self._find(uri, name)
         except MlflowException as error:
-            raise InputError(
+            raise Absent(
                 f"There is no MLflow at {uri}; start it, or unset MLFLOW_TRACKING_URI to keep the "
                 f"runs in the store."
             ) from error
@@ -105,15 +158,3 @@ def artifact_folder(uri: str, name: str) -> str | None:
         return None
     beside = Path(uri.removeprefix(SQLITE)).absolute().parent
     return (beside / "mlartifacts" / name).as_uri()
-
-
-@contextmanager
-def _few_retries() -> Iterator[None]:
-    """Let a server that is not there be told in seconds; later requests are patient again."""
-    before = os.environ.get(RETRIES)
-    os.environ[RETRIES] = before or "2"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[RETRIES]

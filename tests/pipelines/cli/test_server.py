@@ -6,30 +6,58 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_API_URL,
+    temporary_settings,
+)
 
-from fusion.errors import InputError
-from pipelines.cli import prefect_server as server
+from pipelines.cli.scheduling import server
 
 PARENT = """
 import sys, time
-from pipelines.cli.prefect_server import prefect_server
+from pipelines.cli.scheduling import server
 from prefect.settings import PREFECT_API_URL
-with prefect_server():
+server.LIMIT_SECONDS = 180.0  # it makes Prefect's database first
+with server.prefect_server(print):
     print(PREFECT_API_URL.value(), flush=True)
     time.sleep(600)
 """
 
 
-def test_a_configured_server_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def api() -> Iterator[str]:
+    """The address of something that answers, if only that it knows nothing."""
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as listening:
+        threading.Thread(target=listening.handle_request, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}/api"
+
+
+def test_a_configured_server_is_used(monkeypatch: pytest.MonkeyPatch, api: str) -> None:
     monkeypatch.setattr(server.subprocess, "Popen", None)  # starting one would fail
-    with temporary_settings({PREFECT_API_URL: "http://elsewhere/api"}), server.prefect_server():
-        assert PREFECT_API_URL.value() == "http://elsewhere/api"
+    with temporary_settings({PREFECT_API_URL: api}), server.prefect_server(pytest.fail) as there:
+        assert there == PREFECT_API_URL.value() == api
+        assert PREFECT_API_REQUEST_TIMEOUT.value() == server.REQUEST_SECONDS
+
+
+def test_a_configured_server_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.subprocess, "Popen", None)
+    said: list[str] = []
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}),
+        server.prefect_server(said.append) as there,
+    ):
+        assert there is None
+    (line,) = said
+    assert line.startswith("  missing  Prefect: no server answers at http://127.0.0.1:1/api")
 
 
 def test_it_answers_until_its_parent_is_killed(tmp_path: Path) -> None:
@@ -40,29 +68,41 @@ def test_it_answers_until_its_parent_is_killed(tmp_path: Path) -> None:
         assert parent.stdout is not None
         url = parent.stdout.readline().strip()
         assert httpx.get(f"{url}/health", timeout=30).status_code == 200
+        left = {path.name for path in (tmp_path / "prefect").glob("prefect.db*")}
+        assert {"prefect.db", "prefect.db.lock"} <= left
+        assert not any(".part" in name for name in left)
         (child,) = [c for c in psutil.Process(parent.pid).children() if _is_server(c)]
         parent.send_signal(signal.SIGKILL)
     child.wait(60)  # raises when it still runs
 
 
 def _is_server(process: psutil.Process) -> bool:
-    return "pipelines.cli.prefect_server" in process.cmdline()
+    return "pipelines.cli.scheduling.server" in process.cmdline()
 
 
-def test_a_server_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [("", "ended with code 0"), ("input()", "was not there within 1 s")],
+)
+def test_a_server_that_does_not_start_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, code: str, why: str
+) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
     def broken(_command: list[str], **options: object) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
         started.append(process)
         return process
 
     # The real module stays for everybody else.
     monkeypatch.setattr(server, "subprocess", _With(subprocess, Popen=broken))
-    told = pytest.raises(InputError, match="Prefect's server did not start on http")
-    with temporary_settings({PREFECT_API_URL: None}), told, server.prefect_server():
-        pytest.fail("the block ran without a server")
-    assert [process.poll() for process in started] == [0]
+    monkeypatch.setattr(server, "LIMIT_SECONDS", 1.0 if code else 30.0)
+    said: list[str] = []
+    with temporary_settings({PREFECT_API_URL: None}), server.prefect_server(said.append) as there:
+        assert there is None
+    assert len(said) == 1
+    assert why in said[0]
+    assert [process.poll() is not None for process in started] == [True]
 
 
 class _With:
