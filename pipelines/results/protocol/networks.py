@@ -62,10 +62,21 @@ def _learnt(method: MethodSpec, dataset: DatasetSpec, part: str) -> str:
     return f"{entry.trained_on} (by its authors{also})"
 
 
+def _unidentified(method: MethodSpec) -> bool:
+    """Return whether another file in the place of the published one would not be noticed."""
+    entry = published_weights(method)
+    return entry is not None and not all(file.identified for file in entry.files)
+
+
 def network_deviations(experiment: ExperimentSpec, stated: Stated | None) -> Iterator[str]:
     """Yield how the fusion networks and their training differ from what the paper states."""
     yield from _trainings(experiment, stated)
     yield from _conventions(experiment.methods)
+    if trusted := [m.row for m in experiment.methods if _unidentified(m)]:
+        yield (
+            f"Weights taken on trust, for no digest of the published files is known here: "
+            f"{', '.join(trusted)}."
+        )
     fixed = [m.row for m in experiment.methods if m.train is not None and m.train.seed is not None]
     if fixed and len(experiment.all_seeds) > 1:
         yield (

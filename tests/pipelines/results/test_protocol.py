@@ -241,6 +241,12 @@ def test_rows_say_what_their_networks_learnt_from() -> None:
     assert trained_on(bare, bare.sections["detection"].dataset, "") is None
 
 
+def test_weights_without_a_known_digest_are_told() -> None:
+    said = [line for line in told("table4", "detection") if "on trust" in line]
+    assert len(said) == 1
+    assert said[0].endswith("no digest of the published files is known here: SegMIF, DCINN.")
+
+
 def test_rows_of_other_devices_and_threads_are_told() -> None:
     def cell(**made: Any) -> FinishedCell:
         stage = SimpleNamespace(manifest=SimpleNamespace(**{"versions": {"torch": "2"}, **made}))
