@@ -33,8 +33,9 @@ from pydantic import WithJsonSchema
 from fusion.errors import InputError
 from pipelines.execution.devices import slots
 from pipelines.execution.dispensable import PREFECT, dispensable
+from pipelines.execution.faults import spared
 from pipelines.execution.progress import Screen
-from pipelines.execution.runner import Step, make_step
+from pipelines.execution.runner import Step, make_step, refusals_told
 from pipelines.execution.stopping import check as check_not_stopped
 from pipelines.execution.stopping import stoppable
 from pipelines.execution.worker import StageFailed
@@ -204,7 +205,8 @@ def run_experiment(
         evidence = experiment_evidence(results)
         page = work.store.root / "reports" / f"{plan.experiment.name}.html"
         if not tracker.published(results):
-            write_report(results, evidence, work.screen, page)
+            with spared("the report", work.screen.say):
+                write_report(results, evidence, work.screen, page)
         disturbed = tuple(disturbed_tables(results))
         comparison = Comparison(results, evidence, disturbed, page, tuple(failures))
         tracker.publish(results, comparison.tables, page)
@@ -255,7 +257,7 @@ class Work:
     @contextmanager
     def live(self) -> Iterator[None]:
         """Show progress while the block runs, and hear Ctrl-C and SIGTERM."""
-        with stoppable(self.screen.say), self.screen.live():
+        with stoppable(self.screen.say), self.screen.live(), refusals_told(self.store.root):
             yield
 
     def plan(

@@ -132,7 +132,9 @@ def main(
     except CycloptsError as error:
         return _say(f"{_usage(error)} {_help_of(error)} says more.", 2)
     except InputError as error:
-        return _say(str(error), 2)
+        from pipelines.execution.faults import is_the_machines
+
+        return _say(str(error), 1 if is_the_machines(error) else 2)
     except BrokenPipeError:  # the reader, head or less, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -140,13 +142,13 @@ def main(
         code = getattr(error, "code", 130)  # of `pipelines.execution.stopping.Stopped`
         return _say("stopped; finished stages are kept, run again to go on.", code)
     except Exception as error:
-        from pipelines.execution.faults import refusal
+        from pipelines.execution.faults import KEPT, refusal
         from pipelines.execution.worker import StageFailed  # is there, where it was raised
 
         if isinstance(error, StageFailed):
             return _say(str(error), 1)
         if (sentence := refusal(error)) is not None:
-            return _say(sentence, 1)
+            return _say(f"{sentence}; {KEPT}.", 1)
         raise
 
 

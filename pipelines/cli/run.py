@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -131,6 +132,7 @@ def _run(flow: str, task: str | None, experiment: str, options: WorkOptions, flo
 
 def print_comparison(comparison: Comparison) -> None:
     """Print what a run found, and where to see more of it."""
+    from pipelines.execution.faults import spared
     from pipelines.views.pictures import gather_pictures
     from pipelines.views.tracking.tracker import tracking_uri
 
@@ -139,7 +141,10 @@ def print_comparison(comparison: Comparison) -> None:
     print_tables([*tables, *disturbed(results, "text")], "text")
     experiment, uri = results.plan.experiment, tracking_uri(results.store)
     words = shlex.join(experiment.words)
-    print(f"\nPictures    {gather_pictures(results, tables)}")
+    pictures: Path | str = "not all; the line above says why"
+    with spared("pictures", say):
+        pictures = gather_pictures(results, tables)
+    print(f"\nPictures    {pictures}")
     print(f"Report      {page if page.is_file() else f'fuse-then report {words}'}")
     print(f"MLflow      {f'mlflow ui --backend-store-uri {uri}' if 'sqlite:' in uri else uri}")
     print("Prefect     prefect server start")

@@ -24,6 +24,7 @@ from typing import IO, Any
 from fusion.checkpointing import ask_for_states
 from fusion.errors import InputError
 from fusion.generation.memory import keep_freed_memory
+from pipelines.execution.faults import is_the_machines, refusal
 from pipelines.execution.usage import sampled
 from pipelines.execution.worker import ASK_TO_STOP, LOG
 from pipelines.store.stage import load_body
@@ -45,11 +46,13 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # a killed stage's last words are in its log
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_watch, args=(_own_stdin(), jobs), daemon=True).start()
+    try:
+        threading.Thread(target=_watch, args=(_own_stdin(), jobs), daemon=True).start()
+    except Exception as error:  # without it nobody would see that the parent has ended
+        _say(talk, {"error": f"{refusal(error) or error}.", "input": False})
+        return
     while True:
-        job = jobs.get()
-        _redirect(Path(job["out"]) / LOG)
-        _say(talk, _make(job, device, threads, talk))
+        _say(talk, _make(jobs.get(), device, threads, talk))
 
 
 def _wake_when_the_parent_ends() -> None:
@@ -89,16 +92,20 @@ def _redirect(log: Path) -> None:
 
 def _make(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict[str, Any]:
     before = sum(os.times()[:4])
+    log = Path(job["out"]) / LOG
     try:
+        _redirect(log)
         with sampled(Path(job["out"])):
             metrics = _run_body(job, device, threads, talk)
         (Path(job["out"]) / USAGE).write_text(json.dumps(_usage(before)), encoding="utf-8")
         return {"metrics": metrics}
-    except InputError as error:
-        return {"error": str(error), "input": True}
     except Exception as error:  # the boundary of the process: everything becomes a message
-        traceback.print_exc()
-        log = Path(job["out"]) / LOG
+        if isinstance(error, InputError) and not is_the_machines(error):
+            return {"error": str(error), "input": True}
+        with contextlib.suppress(OSError):  # a full disk takes no more lines
+            traceback.print_exc()
+        if (why := refusal(error, job["out"])) is not None:
+            return {"error": f"{why}.", "input": False}
         return {
             "error": f"{job['kind']} failed: {type(error).__name__}: {error} (log: {log})",
             "input": False,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fusion.errors import InputError
 from pipelines.execution import stopping
 from pipelines.execution.devices import Slot, lease
+from pipelines.execution.faults import refusal
 from pipelines.execution.job import Job, Progress
 from pipelines.execution.usage import seconds_so_far
 from pipelines.execution.worker import StageFailed, Worker
@@ -56,7 +58,11 @@ def make_step(
     report(0, 1, "waiting for a device")
     # The device comes first: whoever held a stage while waiting for a device could wait for one
     # that is held by somebody who waits for the stage.
-    with lease(slots) as slot, start(slot.device, slot.threads, timeout_seconds) as worker:
+    with (
+        refusals_told(store.root),
+        lease(slots) as slot,
+        start(slot.device, slot.threads, timeout_seconds) as worker,
+    ):
         for stage in step.stages:
             make_stage(
                 stage, store, lambda made, out: worker.run(job_of(made, store), out, report), slot
@@ -85,7 +91,10 @@ def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None
     while not store.is_finished(stage):
         stopping.refuse()
         try:
-            with store.claim(stage, keep=stage.kind.resumable) as partial:
+            with (
+                refusals_told(store.partial(stage)),
+                store.claim(stage, keep=stage.kind.resumable) as partial,
+            ):
                 if store.is_finished(stage):
                     return
                 make_way(stage, store)
@@ -116,6 +125,19 @@ def make_way(stage: Stage, store: Store) -> None:
             f"  broken  {stage.title}: {why}; it is made again, and what was made of it before "
             f"stays (set aside in {place})"
         )
+
+
+@contextmanager
+def refusals_told(place: Path) -> Iterator[None]:
+    """Raise StageFailed, a sentence, for what the machine refuses while we work at a place."""
+    try:
+        yield
+    except (StageFailed, InputError, Busy, Vanished):
+        raise
+    except Exception as error:
+        if (why := refusal(error, place)) is None:
+            raise
+        raise StageFailed(f"{why}.") from error
 
 
 def job_of(stage: Stage, store: Store) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import threading
 import time
@@ -26,15 +27,23 @@ def sampled(folder: Path) -> Iterator[None]:
     """
     stop = threading.Event()
     thread = threading.Thread(target=_sample, args=(folder / SAMPLES, stop), daemon=True)
-    thread.start()
+    with contextlib.suppress(RuntimeError):  # too many threads: the work goes on without
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def _sample(path: Path, stop: threading.Event) -> None:
+    """Write samples until told to stop, or until the disk refuses: they are no result."""
+    with contextlib.suppress(OSError):
+        _write_samples(path, stop)
+
+
+def _write_samples(path: Path, stop: threading.Event) -> None:
     process, begun = psutil.Process(), time.monotonic() - seconds_so_far(path.parent)
     process.cpu_percent()  # later calls are relative to this one
     with path.open("a", encoding="utf-8", newline="") as stream:
@@ -57,9 +66,16 @@ def seconds_so_far(folder: Path) -> float:
 
 
 def read_samples(folder: Path) -> list[dict[str, float]]:
-    """Return the samples of a finished stage; none where it was made without."""
+    """Return the samples of a finished stage; none where it was made without.
+
+    Lines that a full disk or a crash has torn are left out.
+    """
     path = folder / SAMPLES
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [{key: float(row[key]) for key in COLUMNS} for row in csv.DictReader(stream)]
+    samples = []
+    with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+        for row in csv.DictReader(stream):
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                samples.append({key: float(row[key]) for key in COLUMNS})
+    return samples

@@ -53,7 +53,12 @@ class Worker:
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._timeout_seconds = timeout_seconds
-        threading.Thread(target=self._read, daemon=True).start()
+        try:
+            threading.Thread(target=self._read, daemon=True).start()
+        except RuntimeError:  # there are too many threads
+            self.kill()
+            self._process.wait()
+            raise
 
     def __enter__(self) -> Worker:
         stopping.enlist(self)

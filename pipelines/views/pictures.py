@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -112,10 +111,7 @@ def _draw(
         pair = dataset.pairs[name]
         paths = [pair.infrared, pair.visible, *(one / f"{name}.png" for one in folders.values())]
         rows.append((name, [read_rgb(path) for path in paths]))
-    out.parent.mkdir(exist_ok=True)
-    partial = out.with_suffix(f".{os.getpid()}.png")
-    comparison_sheet(rows, [*_captions(dataset.spec, part), *folders], partial)
-    partial.replace(out)
+    comparison_sheet(rows, [*_captions(dataset.spec, part), *folders], out)
 
 
 def _captions(spec: DatasetSpec, part: str) -> list[str]:

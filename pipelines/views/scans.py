@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,14 +88,11 @@ def write_scans(results: Results, folder: Path) -> list[Path]:
         key = digest([LOOK, [[one.label, sorted(map(str, one.pictures.values()))] for one in rows]])
         drawn = results.store.root / "sheets" / f"{key[:16]}.png"
         if not drawn.exists():
-            drawn.parent.mkdir(exist_ok=True)
-            partial = drawn.with_suffix(f".{os.getpid()}.png")
             pictures = [
                 (f"{one.label}, {name}", [read_rgb(path) for path in one.pictures.values()])
                 for one in rows
             ]
-            contact_sheet(pictures, list(rows[0].pictures), partial)
-            partial.replace(drawn)
+            contact_sheet(pictures, list(rows[0].pictures), drawn)
         target = folder / f"reconstruction-{name}.png"
         target.unlink(missing_ok=True)
         target.symlink_to(drawn)

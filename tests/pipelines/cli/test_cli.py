@@ -426,7 +426,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ("error", "said"),
     [
         (OSError(28, "No space left on device", "{store}/no/a.png"), "a.png: No space left on"),
-        (OSError(28, "No space left on device", "{store}/no/a.png"), " MB free); make room; "),
+        (OSError(28, "No space left on device", "{store}/no/a.png"), "B free); make room; "),
         (OSError(5, "Input/output error"), "Input/output error; look after the disk; finished"),
         (PermissionError(13, "Permission denied", "a"), "a: Permission denied; ask for the right"),
         (caused(ValueError("?"), OSError(30, "Read-only", "a")), "a: Read-only; make it writable"),
