@@ -52,7 +52,7 @@ from pipelines.specs.loading import load_experiment
 from pipelines.store.store import Store, open_store
 from pipelines.tasks.task import Task, task_of, tasks
 from pipelines.views.formats import render
-from pipelines.views.report.page import write_report
+from pipelines.views.report.page import is_torn, write_report
 from pipelines.views.tracking.tracker import Tracker
 from pipelines.views.tracking.view import View
 
@@ -204,7 +204,10 @@ def run_experiment(
             results = results_so_far(plan, work.store)
         evidence = experiment_evidence(results)
         page = work.store.root / "reports" / f"{plan.experiment.name}.html"
-        if not tracker.published(results):
+        torn = is_torn(page)
+        if torn:
+            work.screen.say(f"  broken  {page} does not end as it was written; it is made again")
+        if torn or not tracker.published(results):
             with spared("the report", work.screen.say):
                 write_report(results, evidence, work.screen, page)
         disturbed = tuple(disturbed_tables(results))

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from fusion.errors import InputError
 from fusion.pairs import Image, read_rgb, read_stack
 from fusion.torch_tools import float32_products, limited_threads, resolve_device
+from fusion.whole import is_whole_png
 from segmentation.datasets import Palette, read_mask, resize_image, write_mask
 from segmentation.model import load_segmenter, normalise
 
@@ -91,7 +92,7 @@ def remaining(images: Mapping[str, Path], out: Path, palette: Palette) -> dict[s
 
 def _is_made(out: Path, name: str, image: Path, palette: Palette) -> bool:
     mask = out / f"{name}.png"
-    if not mask.is_file():
+    if not is_whole_png(mask):
         return False
     height, width = read_rgb(image).shape[:2]
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError
+from fusion.whole import is_whole_archive
 from pipelines.execution import stopping
 from pipelines.execution.devices import Slot, lease
 from pipelines.execution.faults import refusal
@@ -98,6 +99,7 @@ def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None
                 if store.is_finished(stage):
                     return
                 make_way(stage, store)
+                drop_torn(partial, store.say)
                 started = datetime.now(UTC)
                 clock = time.monotonic() - seconds_so_far(partial)
                 metrics = execute(stage, partial)
@@ -138,6 +140,17 @@ def refusals_told(place: Path) -> Iterator[None]:
         if (why := refusal(error, place)) is None:
             raise
         raise StageFailed(f"{why}.") from error
+
+
+def drop_torn(partial: Path, say: Callable[[str], None]) -> None:
+    """Remove states of trainings that are not whole, and say so; the training then starts again.
+
+    Images and masks of an interrupted run are decoded by whoever goes on with them.
+    """
+    for path in sorted(partial.rglob("*.pt")):
+        if not is_whole_archive(path):
+            path.unlink()
+            say(f"  broken  {path} is cut or damaged; the stage starts again without it")
 
 
 def job_of(stage: Stage, store: Store) -> dict[str, Any]:

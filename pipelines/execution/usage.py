@@ -46,6 +46,7 @@ def _sample(path: Path, stop: threading.Event) -> None:
 def _write_samples(path: Path, stop: threading.Event) -> None:
     process, begun = psutil.Process(), time.monotonic() - seconds_so_far(path.parent)
     process.cpu_percent()  # later calls are relative to this one
+    _mend(path)
     with path.open("a", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         if stream.tell() == 0:
@@ -57,6 +58,15 @@ def _write_samples(path: Path, stop: threading.Event) -> None:
             now = time.monotonic() - begun
             writer.writerow([f"{now:.1f}", process.cpu_percent(), f"{memory:.1f}"])
             stream.flush()
+
+
+def _mend(path: Path) -> None:
+    """Take off what a power cut has left of a last line, or all where not even the head is left."""
+    known = path.read_bytes() if path.is_file() else b""
+    head = f"{','.join(COLUMNS)}\n".encode()
+    whole = known[: known.rfind(b"\n") + 1] if known.startswith(head) else b""
+    if whole != known:
+        path.write_bytes(whole)
 
 
 def seconds_so_far(folder: Path) -> float:

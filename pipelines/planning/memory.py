@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from pipelines.store.store import Store
 from pipelines.tasks.task import task_of
 
 FOLDER = "experiments"
+NOTHING: dict[str, Any] = {"cells": [], "stages": {}}
 LATER: tuple[tuple[str, Any], ...] = (
     *(("near_duplicates", "found"), ("folds", None), ("fold", None), ("validated", False)),
     *(("pretrain", None), ("pretrained", None), ("grid", {})),
@@ -62,7 +63,7 @@ def remember(plan: Plan, store: Store) -> Path:
     path.parent.mkdir(exist_ok=True)
     with (path.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        before = _read(path) if path.is_file() else {"cells": [], "stages": {}}
+        before = (_read(path, store.say) if path.is_file() else None) or NOTHING
         told = _told(plan, before)
         if told != before:
             write_durably(path, json.dumps(told, indent=1))
@@ -70,11 +71,13 @@ def remember(plan: Plan, store: Store) -> Path:
 
 
 def recall(store: Store) -> list[Plan]:
-    """Return the plans of all remembered experiments, by name.
+    """Return the plans of all remembered experiments, by name; one that is damaged is left out.
 
-    Raises InputError for a file that is damaged, or that this version cannot read.
+    Raises InputError for a file that this version cannot read.
     """
-    return [_plan(path) for path in sorted((store.root / FOLDER).glob("*.json"))]
+    paths = sorted((store.root / FOLDER).glob("*.json"))
+    contents = [(path, _read(path, store.say)) for path in paths]
+    return [_plan(path, content) for path, content in contents if content is not None]
 
 
 def _told(plan: Plan, before: dict[str, Any]) -> dict[str, Any]:
@@ -123,18 +126,19 @@ def _reached(titles: set[str], stages: dict[str, Any]) -> set[str]:
     return titles | (_reached(above, stages) if above else set())
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return what is remembered in a file; None, and a sentence, where it is torn."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            f"{path} is damaged; remove it and run its experiment again: everything is cached."
-        ) from error
-    return content
+    except ValueError:
+        content = {}
+    if isinstance(content, dict) and {"spec", "cells", "stages"} <= content.keys():
+        return content
+    say(f"{path} is damaged and left out; running its experiment writes it again, all is cached.")
+    return None
 
 
-def _plan(path: Path) -> Plan:
-    content = _read(path)
+def _plan(path: Path, content: dict[str, Any]) -> Plan:
     made: dict[str, Stage] = {}
 
     def stage(title: str) -> Stage:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +24,10 @@ from pipelines.store.trust import intact, is_image
 from pipelines.tasks import fusion, reconstruction
 from pipelines.tasks.task import History, Kept, Score, tasks
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile),
+    *(NotImplementedError, struct.error, zlib.error),
+)
 """What reading a file that is gone or damaged raises."""
 
 

@@ -7,9 +7,11 @@ import hashlib
 import sqlite3
 import stat
 import time
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from fusion.errors import InputError
 from pipelines.store.digests import digest
@@ -21,6 +23,9 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+Answer = TypeVar("Answer")
+DAMAGED = ("file is not a database", "malformed", "no such table", "no such column")
+"""How SQLite tells of a torn file."""
 SETTLED_NS = 50_000_000
 
 
@@ -39,24 +44,44 @@ class FileDigests:
     what it replaces is still seen.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, say: Callable[[str], None] = print) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
-        self._database = database
-        with self._connect() as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS digests "
-                "(path TEXT PRIMARY KEY, size INTEGER, changed_ns INTEGER, sha256 TEXT)"
-            )
+        self._database, self._say = database, say
+        self._sound(self._create)
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Return the digest of each file; only new and changed files are read.
 
         Raises InputError for a file that cannot be opened, such as a broken link.
         """
+        wanted = list(paths)
+        return self._sound(lambda: self._of(wanted))
+
+    def _sound(self, ask: Callable[[], Answer]) -> Answer:
+        """Return what `ask` does; once more, of an empty database, where it is damaged."""
+        try:
+            return ask()
+        except sqlite3.DatabaseError as error:
+            if not any(words in str(error) for words in DAMAGED):
+                raise
+            self._say(f"  broken  {self._database} ({error}); it is made again, all files are read")
+            for suffix in ("", "-journal"):
+                Path(f"{self._database}{suffix}").unlink(missing_ok=True)
+            self._create()
+            return ask()
+
+    def _create(self) -> None:
+        with self._connect() as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, "
+                "changed_ns INTEGER, sha256 TEXT, checksum INTEGER)"
+            )
+
+    def _of(self, paths: Sequence[Path]) -> dict[Path, str]:
         states = {path: _state(path) for path in paths}
         with self._connect() as connection:
-            rows = connection.execute("SELECT path, size, changed_ns, sha256 FROM digests")
-            known = {row[0]: row[1:] for row in rows}
+            rows = connection.execute("SELECT path, size, changed_ns, sha256, checksum FROM files")
+            known = {row[0]: row[1:4] for row in rows if _checksum(row[:4]) == row[4]}
         result = {
             path: known[str(path)][2]
             for path, state in states.items()
@@ -67,10 +92,11 @@ class FileDigests:
             return result
         with ThreadPoolExecutor(max_workers=4) as pool:
             fresh = dict(zip(missing, pool.map(_readable_digest, missing), strict=True))
+        entries = [(str(path), *states[path], sha) for path, sha in fresh.items()]
         with self._connect() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)",
-                [(str(path), *states[path], sha) for path, sha in fresh.items()],
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
+                [(*row, _checksum(row)) for row in entries],
             )
         return {**result, **fresh}
 
@@ -79,6 +105,11 @@ class FileDigests:
         connection = sqlite3.connect(self._database, timeout=60, isolation_level="IMMEDIATE")
         with contextlib.closing(connection), connection:
             yield connection
+
+
+def _checksum(row: tuple[object, ...]) -> int:
+    """Return what a row is checked by: SQLite believes what lies in a page of its file."""
+    return zlib.crc32(repr(row).encode(errors="replace"))
 
 
 def _state(path: Path) -> tuple[int, int]:

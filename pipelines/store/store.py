@@ -58,7 +58,7 @@ class Store:
     @cached_property
     def digests(self) -> FileDigests:
         """The remembered digests of files outside the store."""
-        return FileDigests(self.root / "digests.sqlite")
+        return FileDigests(self.root / "digests.sqlite", lambda sentence: self.say(sentence))
 
     def directory(self, stage: Stage) -> Path:
         """Where the finished stage lies, or will lie."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from fusion.whole import is_whole_png
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.execution.job import pictured
@@ -72,7 +73,7 @@ def write_sheets(results: Results, folder: Path) -> list[Path]:
                 continue
             key = digest([part, {row: fused[row].stage.key for row in whole}])[:16]
             drawn = store.root / "sheets" / f"{key}.png"
-            if not drawn.exists():
+            if not is_whole_png(drawn):
                 _draw(dataset, part, names, whole, drawn)
             target = folder / f"comparison-{'-'.join(filter(None, (dataset.spec.name, part)))}.png"
             _link(drawn, target)

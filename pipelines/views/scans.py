@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusion.reconstruction.undersampling import Undersampling
+from fusion.whole import is_whole_png
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.opening import open_dataset
 from pipelines.results.finished import Results
@@ -87,7 +88,7 @@ def write_scans(results: Results, folder: Path) -> list[Path]:
     for name, rows in _by_name(shown_scans(results)):
         key = digest([LOOK, [[one.label, sorted(map(str, one.pictures.values()))] for one in rows]])
         drawn = results.store.root / "sheets" / f"{key[:16]}.png"
-        if not drawn.exists():
+        if not is_whole_png(drawn):
             pictures = [
                 (f"{one.label}, {name}", [read_rgb(path) for path in one.pictures.values()])
                 for one in rows

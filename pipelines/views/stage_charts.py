@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 from fusion.files import write_atomically
+from fusion.whole import is_whole_png
 from pipelines.store.digests import digest
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
@@ -33,7 +34,7 @@ def stage_charts(stage: Stage, store: Store, title: str) -> list[Path]:
         if not (folder / file).is_file():
             continue
         path = store.root / "charts" / f"{stage.key}-{digest([LOOK, title])[:8]}" / name
-        if not path.is_file() or path.stat().st_mtime < (folder / file).stat().st_mtime:
+        if not is_whole_png(path) or path.stat().st_mtime < (folder / file).stat().st_mtime:
             try:
                 chart = draw(folder, stage.inputs["index"].local["dataset"]["classes"], title)
             except (OSError, ValueError, KeyError, BadZipFile):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def _pooled(cells: Sequence[FinishedCell], store: Store) -> Resampled | None:
     if len(cells) > 1:
         key = digest([one.stage.key for one in results])[:16]
     path = store.root / "resampled" / f"{key}-{VERSION}.npz"
-    if (entry := _read(path, made_of)) is not None:
+    if (entry := _read(path, made_of, store.say)) is not None:
         return entry
     kept = [one.kept for one in cells]
     if task.resample is None or None in kept:
@@ -107,7 +107,7 @@ def _grouping(scenes: Mapping[str, str]) -> str:
     return f" {digest(dict(scenes))}" if len(set(scenes.values())) < len(scenes) else ""
 
 
-def _read(path: Path, made_of: str) -> Resampled | None:
+def _read(path: Path, made_of: str, say: Callable[[str], None]) -> Resampled | None:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             entry: dict[str, Any] = dict(arrays)
@@ -117,8 +117,11 @@ def _read(path: Path, made_of: str) -> Resampled | None:
         known = entry["sizes"] if "sizes" in entry else np.ones(int(entry["images"]), np.intp)
         scores = entry.get("scores", np.empty(0))
         return Resampled(entry["shares"], tuple(known.tolist()), scores)
+    except FileNotFoundError:
+        return None
     except UNREADABLE:
-        return None  # half written or damaged: it is made again
+        say(f"  broken  {path} cannot be read; it is made again")
+        return None
 
 
 def _write(path: Path, made_of: str, entry: Resampled) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,15 @@ def write_report(
     with screen.step("reading results and drawing") as progress:
         text = page(collect(results, evidence, agreements(evidence), progress))
     write_durably(path, text)
+
+
+def is_torn(path: Path) -> bool:
+    """Whether there is a page that does not end as pages end."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        stream.seek(-min(100, path.stat().st_size), os.SEEK_END)
+        return not stream.read().rstrip().endswith(b"</html>")
 
 
 def page(report: Report) -> str:

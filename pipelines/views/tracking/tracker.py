@@ -78,7 +78,7 @@ class Tracker:
     def published(self, results: Results) -> bool:
         """Whether everything is finished, and `publish` has written just this to this MLflow."""
         note = self._note
-        noted = note.is_file() and note.read_text("utf-8") == self._state(results)
+        noted = note.is_file() and note.read_bytes() == self._state(results).encode()
         return noted and not missing(self.uri)
 
     def publish(self, results: Results, tables: Sequence[Table], page: Path) -> None:
