@@ -128,8 +128,10 @@ def build_method(name: str, preset: str | None = None, **params: Any) -> FusionM
 
     Raises InputError as `method_class` and `resolve_params` do.
     """
+    from fusion.building import build
+
     cls = method_class(name)
-    return cls(**resolve_params(name, cls, preset, params))
+    return build(cls, name, resolve_params(name, cls, preset, params))
 
 
 def load_method(
@@ -149,6 +151,7 @@ def load_method(
     ``method.weights`` tells: "untrained", "none" (nothing to train) or the checkpoint's path.
     Raises InputError for any argument that is wrong.
     """
+    from fusion.building import build
     from fusion.torch_tools import resolve_device
 
     where = resolve_device(device)
@@ -156,7 +159,7 @@ def load_method(
     path, preset = _located(name, checkpoint, preset)
     loaded = None if path is None else _read_for(name, cls, path)
     stored = loaded.params if loaded is not None and preset is None else {}
-    method = cls(**resolve_params(name, cls, preset, {**stored, **params}))
+    method = build(cls, name, resolve_params(name, cls, preset, {**stored, **params}))
     if loaded is not None:
         method.weights = _load_weights(method, loaded, name)
     elif method.state_dict():

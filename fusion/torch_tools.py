@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from fusion.claims import check_claims
+from fusion.contents import check_content
 from fusion.errors import InputError
 from fusion.files import write_durably
 
@@ -141,7 +143,14 @@ def load_checkpoint(path: Path) -> Any:
     """
     if not path.is_file():
         raise InputError(f"The checkpoint {path} does not exist; check the path.")
+    content = _loaded(path)
+    check_content(path, content)
+    return content
+
+
+def _loaded(path: Path) -> Any:
     try:
+        check_claims(path)
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
@@ -150,6 +159,8 @@ def load_checkpoint(path: Path) -> Any:
             # torch comments on foreign pickles before it refuses them; the refusal is enough.
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     # Damaged bytes make the readers raise nearly anything; all of it means the same to the user.
     except Exception as error:
         if "unsupported global" in str(error).lower():

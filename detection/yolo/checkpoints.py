@@ -24,19 +24,28 @@ def write_weights(path: Path, model: str, classes: Sequence[str], state: dict[st
 def load_network(weights: Path, classes: Sequence[str]) -> Any:
     """Return the trained detector; InputError when it is not ours or of other classes."""
     content = _load(weights)
-    if not isinstance(content, dict) or not {"model", "classes", "state_dict"} <= content.keys():
+    parts = {"model": str, "classes": list, "state_dict": dict}
+    if not isinstance(content, dict) or any(
+        not isinstance(content.get(key), kind) for key, kind in parts.items()
+    ):
         raise InputError(f"{weights} was not written by this package's training; train first.")
     if list(content["classes"]) != list(classes):
         raise InputError(
-            f"{weights} was trained for {', '.join(content['classes'])}, not for "
+            f"{weights} was trained for {', '.join(map(str, content['classes']))}, not for "
             f"{', '.join(classes)}; predict with the same classes in the same order."
         )
     if content["model"] not in MODELS:
         hint = did_you_mean(str(content["model"]), list(MODELS))
         raise InputError(f'{weights} is of the detector "{content["model"]}", not known.{hint}')
-    channels = next(iter(content["state_dict"].values())).shape[1]  # the first is a convolution
-    network = build_network(content["model"], len(classes), channels)
-    network.load_state_dict(content["state_dict"])
+    first = next(iter(content["state_dict"].values()), None)  # a convolution
+    shape = tuple(first.shape) if isinstance(first, Tensor) else ()
+    network = build_network(content["model"], len(classes), 4 if shape[1:2] == (4,) else 3)
+    try:
+        network.load_state_dict(content["state_dict"])
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{weights} does not hold the weights of a {content['model']}; train it again."
+        ) from error
     return network
 
 
@@ -83,13 +92,24 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
                 content = content[key]
                 break
     if isinstance(content, torch.nn.Module):
-        content = content.state_dict()
+        content = _state_of(path, content)
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no state dict; give a checkpoint of a detector.")
-    tensors = {k: v.float() for k, v in content.items() if isinstance(v, Tensor)}
+    tensors = {
+        str(k): v.float()
+        for k, v in content.items()
+        if isinstance(v, Tensor) and not v.is_complex()
+    }
     if not tensors:
         raise InputError(f"{path} holds no tensors; give a checkpoint of a detector.")
     return tensors
+
+
+def _state_of(path: Path, network: torch.nn.Module) -> dict[str, Tensor]:
+    try:
+        return network.state_dict()
+    except Exception as error:  # made up: attributes that are missing, or of other kinds
+        raise InputError(f"{path} holds a network that is none; fetch it again.") from error
 
 
 def _load(path: Path) -> Any:

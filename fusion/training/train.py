@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusion.building import build
 from fusion.files import write_history
 from fusion.generation.device import fuse_images
 from fusion.looking.contact_sheet import contact_sheet
@@ -85,7 +86,7 @@ def train(
         room_for(settings.batch_size, device, batch),
     ):
         torch.manual_seed(seed)
-        method, state, fixed = cls(**arguments), out / "state.pt", None
+        method, state, fixed = build(cls, method_name, arguments), out / "state.pt", None
         losses = _losses(method.pretraining_loss if first else method.loss)
         if pretrained is not None:
             identity |= load_part(method, method_name, arguments, pretrained)

@@ -137,6 +137,12 @@ def _read_folder(path: Path, kind: type[FusionMethod]) -> dict[str, Tensor]:
     lacking = [name for name in kind.nested if not (path / name).is_file()]
     if lacking:
         raise InputError(f"The checkpoint folder {path} lacks {', '.join(lacking)}; put it there.")
+    for name in kind.nested:
+        if not (path / name).resolve().is_relative_to(path.resolve()):
+            raise InputError(
+                f"{path / name} is a link to {(path / name).resolve()}, out of its folder; put the "
+                f"file itself there."
+            )
     found: dict[str, Tensor] = {}
     for name in kind.nested:
         part = flat({name: load_checkpoint(path / name)}, kind.nested, kind.ignored)

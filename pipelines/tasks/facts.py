@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from pipelines.specs.method import MethodSpec
 from pipelines.store.code import code_digest
 from pipelines.store.digests import digest
 from pipelines.store.files import FileDigests
+
+MOST_FILES = 1000
+"""Of a folder of weights; somebody may have named a disk."""
 
 
 class Facts:
@@ -61,7 +65,13 @@ class Facts:
             return self.file(path, key)
 
         def look() -> str:
-            files = sorted(p for p in path.rglob("*") if p.is_file())
+            found = list(islice(path.rglob("*"), MOST_FILES + 1))
+            files = sorted(p for p in found if p.is_file())
+            if len(found) > MOST_FILES:
+                raise InputError(
+                    f'{path} of "{key}" holds more than {MOST_FILES:,} files; name the folder '
+                    f"that holds the weights alone."
+                )
             known = self._digests.of(files)
             return digest([(p.relative_to(path).as_posix(), known[p]) for p in files])
 

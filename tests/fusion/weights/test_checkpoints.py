@@ -172,7 +172,7 @@ def test_truncated_files_are_refused(tmp_path: Path, zipped: bool) -> None:
 def test_a_mapping_that_holds_itself_ends(tmp_path: Path) -> None:
     content: dict[str, Any] = {}
     content["state_dict"] = content
-    with pytest.raises(InputError, match='holds "state_dict", a dict'):
+    with pytest.raises(InputError, match="it holds itself"):
         read_checkpoint(save(content, tmp_path / "w.pth"))
 
 
