@@ -13,7 +13,7 @@ subprocess on one leased device (`pipelines.execution`). A step that fails stops
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -33,12 +33,13 @@ from pydantic import WithJsonSchema
 from fusion.errors import InputError
 from pipelines.execution.devices import slots
 from pipelines.execution.dispensable import PREFECT, dispensable
-from pipelines.execution.faults import spared
+from pipelines.execution.faults import NoRoom, spared
 from pipelines.execution.progress import Screen
 from pipelines.execution.runner import Step, make_step, refusals_told
 from pipelines.execution.stopping import check as check_not_stopped
 from pipelines.execution.stopping import stoppable
 from pipelines.execution.worker import StageFailed
+from pipelines.planning.cost.room import RoomAhead
 from pipelines.planning.memory import remember
 from pipelines.planning.plan import Plan
 from pipelines.planning.planner import make_plan
@@ -208,7 +209,7 @@ def run_experiment(
         if torn:
             work.screen.say(f"  broken  {page} does not end as it was written; it is made again")
         if torn or not tracker.published(results):
-            with spared("the report", work.screen.say):
+            with spared("the report", work.screen.say, page):
                 write_report(results, evidence, work.screen, page)
         disturbed = tuple(disturbed_tables(results))
         comparison = Comparison(results, evidence, disturbed, page, tuple(failures))
@@ -226,6 +227,7 @@ def make(title: str, step: Step, work: Work, timeout_seconds: float) -> State[No
     """Make one step's missing stages, in a subprocess on a leased device."""
     if step.cached(work.store):
         return Completed(name="Cached", message=f"{title}: nothing to do")
+    work.room.check(step)
     with work.screen.step(title) as report:
         make_step(step, work.store, work.slots, timeout_seconds, report)
     work.screen.say(f"  done  {title}")
@@ -256,6 +258,8 @@ class Work:
         self.store.say = self.screen.say
         self.slots = slots(devices, jobs)
         self.budget = Budget(hours, len(self.slots))
+        self.room = RoomAhead(self.store)
+        self._begun = False
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -287,8 +291,15 @@ class Work:
     ) -> list[str]:
         """Run chains of steps, shared steps once, and return a line for each that failed.
 
-        A chain ends at the step that fails; the other chains go on.
+        A chain ends at the step that fails; the other chains go on. Raises NoRoom where the
+        run's first chains will not fit on the disk.
         """
+        lacking = self.room.lacking(step for chain in chains for step in chain)
+        if lacking is not None and self._begun:
+            return [f"{lacking}."]
+        if lacking is not None:
+            raise NoRoom(lacking)
+        self._begun = True
         seconds = plan.experiment.timeout_hours * 3600
         futures: dict[str, PrefectFuture[Any]] = {}
         titles: dict[str, str] = {}
@@ -307,7 +318,7 @@ class Work:
             if on_done is not None:
                 on_done()
         outcomes = {key: _failure(future) for key, future in futures.items()}
-        return [f"{titles[key]}: {why}" for key, why in outcomes.items() if why is not None]
+        return list(_lines({titles[key]: why for key, why in outcomes.items() if why is not None}))
 
 
 def _submit_plainly(
@@ -349,6 +360,14 @@ def _failure(future: PrefectFuture[Any]) -> str | None:
 
 def _warn(text: str) -> None:
     get_run_logger().warning(text)
+
+
+def _lines(failures: Mapping[str, str]) -> Iterator[str]:
+    """Yield each reason once, with the steps that it is of."""
+    for why in dict.fromkeys(failures.values()):
+        titles = [title for title, own in failures.items() if own == why]
+        more = f" (and {len(titles) - 3} more)" if titles[3:] else ""
+        yield f"{', '.join(titles[:3])}{more}: {why}"
 
 
 def show_tables(comparison: Comparison) -> None:

@@ -48,13 +48,14 @@ def compiler() -> str | None:
 
 
 class FailingCalls:
-    """The library, built in `folder`, and its state there; used by one controlling process."""
+    """The library, built in `folder` unless it is there, and its state; one process arms it."""
 
     def __init__(self, folder: Path) -> None:
         library, self._path = folder / "failing_calls.so", folder / "calls"
-        command = [compiler() or "cc", "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"]
-        subprocess.run(command, check=True)
-        self._path.write_bytes(bytes(STATE.size))
+        if not library.exists():  # else a process that has loaded it would lose it
+            how = ("-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl")
+            subprocess.run([compiler() or "cc", *how], check=True)
+            self._path.write_bytes(bytes(STATE.size))
         with self._path.open("r+b") as stream:
             self._state = mmap.mmap(stream.fileno(), STATE.size)
         self.environment = {"LD_PRELOAD": str(library), "FAILING_CALLS": str(self._path)}

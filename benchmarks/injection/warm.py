@@ -1,8 +1,8 @@
 """A process that has imported everything, and forks to run the command: starts cost nothing.
 
 Run as ``python -m benchmarks.injection.warm`` with the environment of `FailingCalls`; `Warm` is the
-side that asks. The command runs as ever, but for three things: no Prefect is asked to schedule its
-steps, the subprocess of a worker is forked as well, and steps run one after another.
+side that asks. The command runs as where there is no Prefect, but that the subprocess of a worker
+is forked as well.
 """
 
 from __future__ import annotations
@@ -231,40 +231,17 @@ def by_hand(tracked: bool) -> Iterator[SimpleNamespace]:
 
     from pipelines import flows
     from pipelines.execution import worker
-    from pipelines.execution.runner import make_step
 
     class Popen(Forked):
         def __init__(self, command: Sequence[str], **_: Any) -> None:
             super().__init__(command[-2], int(command[-1]))
 
-    class ByHand(flows.Work):
-        def run(self, plan: Any, chains: Any, on_done: Any = None) -> list[str]:
-            outcomes: dict[str, str | None] = {}
-            for chain in chains:
-                for step in chain:
-                    if step.title not in outcomes:
-                        outcomes[step.title] = self._made(step)
-                    if outcomes[step.title] is not None:
-                        break
-                if on_done is not None:
-                    on_done()
-            return [f"{title}: {why}" for title, why in outcomes.items() if why is not None]
-
-        def _made(self, step: Any) -> str | None:
-            try:
-                with self.screen.step(step.title) as report:
-                    make_step(step, self.store, self.slots, SECONDS, report)
-            except Exception as error:
-                return str(error)
-            return None
-
     def run(task: str | None, spec: Any, overrides: Any, *given: Any, **more: Any) -> Any:
         wanted = flows.tasks() if task is None else (flows.task_of(task),)
         track = flows.Tracker if tracked else Untracked
-        return flows.run_experiment(ByHand(*given, **more), spec, overrides, wanted, track)
+        return flows.run_experiment(flows.Work(*given, **more), spec, overrides, wanted, track)
 
     worker.subprocess = SimpleNamespace(Popen=Popen, PIPE=None)
-    flows.create_markdown_artifact = lambda *_, **__: None
     yield SimpleNamespace(
         compare=functools.partial(run, None), fuse_then_score=functools.partial(run, "scoring")
     )

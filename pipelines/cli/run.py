@@ -142,7 +142,7 @@ def print_comparison(comparison: Comparison) -> None:
     experiment, uri = results.plan.experiment, tracking_uri(results.store)
     words = shlex.join(experiment.words)
     pictures: Path | str = "not all; the line above says why"
-    with spared("pictures", say):
+    with spared("pictures", say, results.store.root):
         pictures = gather_pictures(results, tables)
     print(f"\nPictures    {pictures}")
     print(f"Report      {page if page.is_file() else f'fuse-then report {words}'}")

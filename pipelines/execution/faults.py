@@ -73,7 +73,7 @@ class Room(NamedTuple):
 
     def __str__(self) -> str:
         if self.files == 0:
-            return "no further file, for its inodes are used up"
+            return "no inode (so no further file)"
         return f"{self.bytes / 1e6:.0f} MB" if self.bytes < 1e9 else f"{self.bytes / 1e9:.0f} GB"
 
 
@@ -123,12 +123,12 @@ def is_the_machines(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def spared(what: str, say: Callable[[str], None]) -> Iterator[None]:
+def spared(what: str, say: Callable[[str], None], place: Path | None = None) -> Iterator[None]:
     """Do what only shows results; where the machine refuses, say so in a line and go on."""
     try:
         yield
     except Exception as error:
-        if (why := refusal(error)) is None:
+        if (why := refusal(error, place)) is None:
             raise
         say(f"  left out  {what}: {why}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -97,6 +98,7 @@ def make_stage(stage: Stage, store: Store, execute: Execute, slot: Slot) -> None
                 store.claim(stage, keep=stage.kind.resumable) as partial,
             ):
                 if store.is_finished(stage):
+                    shutil.rmtree(partial, ignore_errors=True)
                     return
                 make_way(stage, store)
                 drop_torn(partial, store.say)

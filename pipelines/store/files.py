@@ -46,16 +46,29 @@ class FileDigests:
 
     def __init__(self, database: Path, say: Callable[[str], None] = print) -> None:
         database.parent.mkdir(parents=True, exist_ok=True)
-        self._database, self._say = database, say
-        self._sound(self._create)
+        self._database, self._say, self._usable = database, say, True
+        try:
+            self._sound(self._create)
+        except sqlite3.Error as error:
+            self._do_without(error)
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Return the digest of each file; only new and changed files are read.
 
-        Raises InputError for a file that cannot be opened, such as a broken link.
+        Where the database cannot be read or written, all files are, and a line says so. Raises
+        InputError for a file that cannot be opened, such as a broken link.
         """
         wanted = list(paths)
-        return self._sound(lambda: self._of(wanted))
+        if self._usable:
+            try:
+                return self._sound(lambda: self._of(wanted))
+            except sqlite3.Error as error:
+                self._do_without(error)
+        return _digests(wanted)
+
+    def _do_without(self, error: sqlite3.Error) -> None:
+        self._usable = False
+        self._say(f"  left out  {self._database} ({error}): no digest is kept, all files are read")
 
     def _sound(self, ask: Callable[[], Answer]) -> Answer:
         """Return what `ask` does; once more, of an empty database, where it is damaged."""
@@ -90,8 +103,7 @@ class FileDigests:
         missing = [path for path in states if path not in result]
         if not missing:
             return result
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            fresh = dict(zip(missing, pool.map(_readable_digest, missing), strict=True))
+        fresh = _digests(missing)
         entries = [(str(path), *states[path], sha) for path, sha in fresh.items()]
         with self._connect() as connection:
             connection.executemany(
@@ -127,6 +139,11 @@ def _readable_digest(path: Path) -> str:
         return file_digest(path)
     except OSError as error:
         raise InputError(f"{path} cannot be opened ({error.strerror}); check the file.") from error
+
+
+def _digests(paths: Sequence[Path]) -> dict[Path, str]:
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return dict(zip(paths, pool.map(_readable_digest, paths), strict=True))
 
 
 def tree_digest(root: Path, names: Iterable[str]) -> str:

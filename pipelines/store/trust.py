@@ -2,11 +2,12 @@
 
 Sizes are always compared, and the bytes of everything but images; of images those of a sample,
 the same in every run, unless all are asked for. In one process a file is read once as long as it
-stays as it is.
+stays as it is. What the disk refuses to read is not taken for broken: OSError is raised.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -20,6 +21,8 @@ from pipelines.store.files import file_digest, product_files, settled
 from pipelines.store.stage import Manifest
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+"""Errors by which something else is there, or nothing; by all others the disk does not say."""
 SAMPLED = 8
 """How many images of a stage are read at every use."""
 
@@ -66,6 +69,8 @@ def damages(folder: Path, files: Files, read: Collection[str]) -> Iterator[str]:
         try:
             about = os.stat(root + path)  # noqa: PTH116 (thousands, and a Path costs more)
         except OSError as error:
+            if error.errno not in ABSENT:
+                raise
             yield f"{path} is missing ({error.strerror})"
             continue
         if not S_ISREG(about.st_mode):
@@ -93,7 +98,7 @@ def contents_of(folder: Path, manifest: Manifest) -> Contents | None:
         if manifest.contents is None or _digest_as_it_is(path) != manifest.contents:
             return None
         return _contents(path, manifest.contents)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -107,7 +112,7 @@ _digests: dict[str, tuple[State, str]] = {}
 
 
 def _digest_as_it_is(path: str) -> str | None:
-    """Return a file's sha256, read again only where the file has changed; None if unreadable."""
+    """Return a file's sha256, read again only where the file has changed; None if it is none."""
     try:
         about = os.stat(path)  # noqa: PTH116
         state = (about.st_size, about.st_mtime_ns, about.st_ino)
@@ -117,7 +122,9 @@ def _digest_as_it_is(path: str) -> str | None:
             if settled(about.st_mtime_ns):
                 _digests[path] = known
         return known[1]
-    except OSError:
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
         return None
 
 

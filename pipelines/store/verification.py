@@ -61,6 +61,13 @@ def look(store: Store, products: Products, report: Callable[[int, int], None]) -
 
 def _look(store: Store, folder: Path, products: Products) -> Looked:
     try:
+        return _read(store, folder, products)
+    except OSError as error:  # of a bad disk
+        return Looked(folder, None, (f"{error.filename or folder}: {error.strerror}",))
+
+
+def _read(store: Store, folder: Path, products: Products) -> Looked:
+    try:
         manifest = store.manifests.read(folder / MANIFEST)
     except FileNotFoundError:
         return Looked(folder, None, (f"{MANIFEST} is missing",))

@@ -77,6 +77,11 @@ class Estimator:
         spread, known = (found.seconds, found.low, found.high), (stored, memory, operations)
         return Estimate(stage.kind.name, *spread, *known, found.basis, work.name)
 
+    def stored(self, stage: Stage) -> float | None:
+        """Return the bytes that a stage will leave; None where that is not known."""
+        work = self.works.of(stage)
+        return None if work is None else self._stored(stage, work)
+
     def _like(self, stage: Stage, work: Work, among: Sequence[Past]) -> list[Past]:
         """Return finished stages of the kind, with the same network, nearest in size."""
         same = [

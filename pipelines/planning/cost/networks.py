@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class Networks:
     """Counts the operations of networks and measures their speed, in a process that all share.
 
     A measurement is made on one of `slots`, and only with `calibrate`; what is kept serves
-    without. `report` makes a report of progress from a title; `start` starts the process.
+    without. `report` makes a report of progress from a title; `start` starts the process, and
+    without it only what was counted before is known.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Networks:
         store: Store,
         slots: Sequence[Slot],
         report: Callable[[str], Progress],
-        start: Start = Worker,
+        start: Start | None = Worker,
     ) -> None:
         self._store, self._slots, self._report, self._start = store, slots, report, start
         self._failed: set[str] = set()
@@ -135,9 +137,11 @@ class Networks:
         """Return what a stage found, made now if need be; None where it fails."""
         if stage.title in self._failed:
             return None
-        if not self._store.is_finished(stage):
+        start = self._start
+        if start is not None and not self._store.is_finished(stage):
             try:
-                make_stage(stage, self._store, lambda s, out: self._run(s, out, title), self._slot)
+                execute = partial(self._run, start, title=title)
+                make_stage(stage, self._store, execute, self._slot)
             except (InputError, StageFailed):
                 self._failed.add(stage.title)
         return self._kept(stage)
@@ -146,12 +150,12 @@ class Networks:
     def _slot(self) -> Slot:
         return self._slots[0]
 
-    def _run(self, stage: Stage, out: Path, title: str) -> Metrics:
+    def _run(self, start: Start, stage: Stage, out: Path, title: str) -> Metrics:
         if self._worker is None:
             slot = self._slot
             if stage.kind.name != COUNT.name:
                 slot = self._processes.enter_context(lease([slot]))
-            started = self._start(slot.device, slot.threads, SECONDS)
+            started = start(slot.device, slot.threads, SECONDS)
             self._worker = self._processes.enter_context(started)
         return self._worker.run(job_of(stage, self._store), out, self._report(title))
 

@@ -116,11 +116,12 @@ def _total(plan: Plan, found: dict[str, Estimate | None], slots: Sequence[Slot],
     alone = sum(known.values())
     together = max(alone / len(slots), max(chains, default=0.0))
     at_once = f", {duration(together)} with {len(slots)} at once" if len(slots) > 1 else ""
-    disk = size(_sum([one.stored for one in found.values() if one]))
-    free = size(shutil.disk_usage(root).free)
+    disk = _sum([one.stored for one in found.values() if one])
+    left = shutil.disk_usage(root).free
+    free = f"{size(left)} free{', which is too little' if disk > left else ''}"
     lacking = len(found) - len(known)
     but = f"; without {_stages(lacking)} of unknown time" if lacking else ""
-    return f"In all {duration(alone)}{at_once}; {disk} of disk, {free} free{but}."
+    return f"In all {duration(alone)}{at_once}; {size(disk)} of disk, {free}{but}."
 
 
 def _compared(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fusion.files import write_atomically
+from pipelines.execution.faults import spared
 from pipelines.results.finished import UNREADABLE, FinishedCell
 from pipelines.results.statistics.bootstrap import RESAMPLES, numbered, resamples, sizes
 from pipelines.store.digests import digest
@@ -89,7 +90,8 @@ def _pooled(cells: Sequence[FinishedCell], store: Store) -> Resampled | None:
             found = Resampled(shares[1:], tuple(n for own in scenes for n in sizes(own)), shares[0])
     except UNREADABLE:
         return None
-    _write(path, made_of, found)
+    with spared("resamples, which are drawn again next time", store.say, path):
+        _write(path, made_of, found)
     return found
 
 

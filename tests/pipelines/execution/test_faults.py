@@ -79,7 +79,7 @@ def test_a_full_disk_is_told_though_a_library_is_silent(
 
 @pytest.mark.parametrize(
     ("blocks", "files", "free"),
-    [(2**20, 9, "4295 MB"), (2**20, 0, "no further file, for its inodes are used up")],
+    [(2**20, 9, "4295 MB"), (2**20, 0, "no inode (so no further file)")],
 )
 def test_room_is_of_bytes_and_of_files(
     blocks: int, files: int, free: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

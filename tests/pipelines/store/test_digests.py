@@ -98,3 +98,21 @@ def test_tree_digest_sees_names_and_bytes_of_what_counts_only(tmp_path: Path) ->
     assert tree_digest(tmp_path, ["images", "weights.pt"]) == before
     (tmp_path / "images" / "a.png").rename(tmp_path / "images" / "b.png")
     assert tree_digest(tmp_path, ["images", "weights.pt"]) != before
+
+
+@pytest.mark.parametrize("refused", ["at once", "later"])
+def test_digests_that_cannot_be_kept_are_a_line_and_all_files_are_read(
+    refused: str, tmp_path: Path, read: list[Path]
+) -> None:
+    file, said = tmp_path / "a", list[str]()
+    file.write_bytes(b"a")
+    place = tmp_path / "digests.sqlite"
+    known = FileDigests(place, said.append) if refused == "later" else None
+    place.unlink(missing_ok=True)
+    place.mkdir()  # which SQLite cannot open
+    known = known or FileDigests(place, said.append)
+    for _ in range(2):
+        assert known.of([file]) == {file: file_digest(file)}
+    assert read == [file, file]
+    (line,) = said
+    assert line.startswith(f"  left out  {place} (unable to open")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import shutil
@@ -14,6 +15,7 @@ from stages import kind_of
 from pipelines.execution.job import Job
 from pipelines.execution.runner import make_here
 from pipelines.execution.worker import StageFailed
+from pipelines.store import trust
 from pipelines.store.contents import CONTENTS
 from pipelines.store.stage import Kind, Metrics, Stage, stage_of
 from pipelines.store.store import MANIFEST, Store
@@ -188,3 +190,20 @@ def test_a_stage_of_before_there_were_lists_is_looked_at_as_far_as_it_goes(
     assert not store.is_finished(fused)
     shutil.rmtree(image.parent)
     assert not store.is_finished(fused)
+
+
+def test_what_the_disk_will_not_read_is_not_taken_for_broken(
+    store: Store, fused: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_here(fused, store, quiet)
+
+    def refuse(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(trust, "file_digest", refuse)
+    trust._digests.clear()
+    with pytest.raises(OSError, match="Input/output error"):
+        store.is_finished(fused)
+    monkeypatch.undo()
+    assert store.is_finished(fused)
+    assert not list(store.root.glob("broken/*"))
