@@ -38,6 +38,7 @@ from pipelines.execution.progress import Screen
 from pipelines.execution.runner import Step, make_step, refusals_told
 from pipelines.execution.stopping import check as check_not_stopped
 from pipelines.execution.stopping import stoppable
+from pipelines.execution.usage import silence_seconds
 from pipelines.execution.worker import StageFailed
 from pipelines.planning.cost.room import RoomAhead
 from pipelines.planning.memory import remember
@@ -254,6 +255,7 @@ class Work:
     ) -> None:
         self.skip_blocked = skip_blocked
         self.screen = Screen()
+        silence_seconds()  # what is wrong with it is told before any training
         self.store = open_store(store, paranoid=paranoid)
         self.store.say = self.screen.say
         self.slots = slots(devices, jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -29,7 +30,8 @@ EXIT_SECONDS = 5.0
 """How long libraries may take when the process ends: Prefect's has reports to a server to send."""
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a stage failed, or the disk (what is done is kept); 2 the words, the "
-    "experiment or the data are wrong, or a plan is blocked; 130 stopped by Ctrl-C; 143 by SIGTERM."
+    "experiment or the data are wrong, or a plan is blocked; 130 stopped by Ctrl-C; 143 by SIGTERM "
+    "or Prefect's cancel button; 129 by a closed terminal."
 )
 
 
@@ -187,7 +189,8 @@ def _help_of(error: CycloptsError) -> str:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"fuse-then: {sentence}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # a terminal that is gone
+        print(f"fuse-then: {sentence}", file=sys.stderr)
     return code
 
 

@@ -1,4 +1,6 @@
-"""A run that is told to stop, by Ctrl-C (SIGINT) or by a scheduler (SIGTERM), stops in seconds.
+"""A run that is told to stop stops in seconds, whoever tells it.
+
+Ctrl-C sends SIGINT, a scheduler SIGTERM, a terminal that is closed SIGHUP (unless nohup is used).
 
 A thread of its own hears the signals: the main thread waits for steps, and may be deep in a
 library that does not let it wake. At the first signal no more work begins, and trainings under way
@@ -18,7 +20,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Protocol
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS, LIMIT_SECONDS = 2.5, 4.5
 STOPPING = "stopping: trainings that end an epoch now write down where they are (again: at once)"
 STOPPED = "stopped; finished stages are kept, run again to go on."
@@ -101,7 +103,11 @@ def stoppable(say: Callable[[str], None], *, end_process: bool = False) -> Itera
     heard, written = socket.socketpair()
     written.setblocking(False)
     before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
-    handler = signal.signal(signal.SIGTERM, _terminate)
+    handlers = {
+        number: signal.signal(number, _terminate)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as nohup has it
+    }
     watcher = threading.Thread(target=_watch, args=(heard, say, end_process), daemon=True)
     watcher.start()
     try:
@@ -114,7 +120,8 @@ def stoppable(say: Callable[[str], None], *, end_process: bool = False) -> Itera
         _hearing.clear()
         if not (_told.is_set() and end_process):  # else it watches how the process ends
             signal.set_wakeup_fd(before)
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             written.close()
             watcher.join()
             heard.close()
@@ -131,7 +138,8 @@ def _watch(heard: socket.socket, say: Callable[[str], None], end_process: bool) 
         return
     _numbers.append(number)
     _told.set()
-    say(STOPPING)
+    with contextlib.suppress(OSError):  # a terminal that is gone
+        say(STOPPING)
     _each(lambda process: process.ask_to_stop())
     again = _hears_more(heard, GRACE_SECONDS)
     _each(lambda process: process.kill())
@@ -139,7 +147,8 @@ def _watch(heard: socket.socket, say: Callable[[str], None], end_process: bool) 
         if not again:
             _hears_more(heard, LIMIT_SECONDS - GRACE_SECONDS)
         if _hearing:  # else the block has ended, and whoever began it says so
-            os.write(2, f"{SHOW_CURSOR if os.isatty(2) else ''}fuse-then: {STOPPED}\n".encode())
+            with contextlib.suppress(OSError):
+                os.write(2, f"{SHOW_CURSOR if os.isatty(2) else ''}fuse-then: {STOPPED}\n".encode())
         os._exit(128 + number)
 
 

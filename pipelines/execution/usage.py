@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import math
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,10 +14,18 @@ from pathlib import Path
 
 import psutil
 
+from fusion.errors import InputError
+
 SAMPLES = "system.csv"
 COLUMNS = ("seconds", "cpu_percent", "memory_megabytes")
 """Since the stage began; of one core, so that two busy cores are 200; resident memory."""
 EVERY_SECONDS = 5.0
+SILENT_MINUTES = "FUSE_THEN_SILENT_MINUTES"
+"""Names the minutes after which a process without a sign of life is killed; 30 unless set."""
+LOOKS = 20
+"""How often a silent process is looked at before it is taken for dead."""
+WORKING = 0.01
+"""The share of one core that is a sign of life; to write `SAMPLES` takes a hundredth of it."""
 
 
 @contextmanager
@@ -89,3 +99,51 @@ def read_samples(folder: Path) -> list[dict[str, float]]:
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 samples.append({key: float(row[key]) for key in COLUMNS})
     return samples
+
+
+def silence_seconds() -> float:
+    """Return how long a process may show no sign of life, as the environment has it.
+
+    Raises InputError for what is no number of minutes.
+    """
+    text = os.environ.get(SILENT_MINUTES, "30")
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes < math.inf:
+        raise InputError(f'{SILENT_MINUTES} is "{text}"; give minutes, such as 30.')
+    return 60 * minutes
+
+
+class Pulse:
+    """Signs of life of a process: what it reports, and that it or its children work.
+
+    Looks are counted, and not the time between them: in a run that was stopped as a whole
+    (SIGSTOP, a machine asleep) nobody was silent.
+    """
+
+    def __init__(self, process: int, limit_seconds: float) -> None:
+        self._process, self.limit_seconds = process, limit_seconds
+        self.look_seconds = limit_seconds / LOOKS
+        self.beat()
+
+    def beat(self) -> None:
+        """Note a sign of life."""
+        self._looks, self._worked = 0, math.inf
+
+    def is_gone(self) -> bool:
+        """Look, `look_seconds` after the last time; whether all of the limit was silent."""
+        before, self._worked = self._worked, processor_seconds(self._process)
+        works = self._worked - before > self.look_seconds * WORKING
+        self._looks = 0 if works else self._looks + 1
+        return self._looks >= LOOKS
+
+
+def processor_seconds(process: int) -> float:
+    """Return what a process and its children have worked; 0 where it is gone."""
+    try:
+        own = psutil.Process(process)
+        return sum(sum(one.cpu_times()[:4]) for one in (own, *own.children(recursive=True)))
+    except psutil.Error:
+        return 0.0

@@ -22,6 +22,7 @@ from typing import IO, Any
 from fusion.errors import InputError
 from pipelines.execution import stopping
 from pipelines.execution.environment import QUIET
+from pipelines.execution.usage import SILENT_MINUTES, Pulse, silence_seconds
 
 LOG = "log.txt"
 ASK_TO_STOP = signal.SIGUSR1
@@ -53,6 +54,7 @@ class Worker:
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._timeout_seconds = timeout_seconds
+        self._pulse = Pulse(self._process.pid, silence_seconds())
         try:
             threading.Thread(target=self._read, daemon=True).start()
         except RuntimeError:  # there are too many threads
@@ -116,19 +118,37 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _next(self, log: Path, deadline: float) -> dict[str, Any]:
-        try:
-            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            self.kill()
-            raise StageFailed(
-                f"The stage ran out of its time; raise timeout_hours. Its log is {log}."
-            ) from None
+        line = self._line(log, deadline)
         if line is None:
             self._lines.put(None)  # the end stays the end
             code = self._process.wait()
             raise StageFailed(f"The training process ended with code {code}; its log is {log}.")
         message: dict[str, Any] = json.loads(line)
         return message
+
+    def _line(self, log: Path, deadline: float) -> str | None:
+        """Return what the process says next; kill it when it takes too long, or seems dead."""
+        self._pulse.beat()
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return self._lines.get(timeout=max(0.0, min(left, self._pulse.look_seconds)))
+            except queue.Empty:
+                if left <= self._pulse.look_seconds:
+                    why = "The stage ran out of its time; raise timeout_hours."
+                elif self._process.poll() is not None:
+                    return None  # what it had started holds its end of the pipe
+                elif self._pulse.is_gone():
+                    why = (
+                        f"The training process showed no sign of life for "
+                        f"{self._pulse.limit_seconds / 60:g} minutes and was killed: it reported "
+                        f"nothing and worked nothing; look for a disk or a device that does not "
+                        f"answer, or set {SILENT_MINUTES} higher."
+                    )
+                else:
+                    continue
+            self.kill()
+            raise StageFailed(f"{why} Its log is {log}.") from None
 
 
 def _stream(stream: IO[str] | None) -> IO[str]:

@@ -8,6 +8,7 @@ from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
+from pipelines.cli.scheduling.cancelling import CancelButton
 from pipelines.cli.scheduling.server import LATER
 from pipelines.execution.dispensable import PREFECT, is_absence, missing
 
@@ -31,14 +32,18 @@ def run_flow(flow: Any, say: Say, *given: Any, **asked: Any) -> Any:
     Where Prefect is lost before or while it works, it is called again without: what is finished
     is in the store. Where it is lost afterwards, nothing is: the result was there.
     """
-    ends: list[tuple[Any, Exception | None]] = []
+    ends: list[tuple[Any, BaseException | None]] = []
+    button = CancelButton(say)
 
     @wraps(flow.fn)
     def remembered(*own: Any, **named: Any) -> Any:
         try:
-            ends.append((flow.fn(*own, **named), None))
-        except Exception as error:
+            with button.watched():
+                ends.append((flow.fn(*own, **named), None))
+        except BaseException as error:
             ends.append((None, error))
+            if button.pressed:
+                return button.state()  # what Prefect would take for a crash
             raise
         return ends[-1][0]
 
@@ -48,7 +53,7 @@ def run_flow(flow: Any, say: Say, *given: Any, **asked: Any) -> Any:
         return scheduled(*given, **asked)
     except Exception as error:
         result, own = ends[-1] if ends else (None, error)
-        if own is not None and not is_absence(PREFECT, own):
-            raise own from None
+        if own is not None and not (isinstance(own, Exception) and is_absence(PREFECT, own)):
+            raise own from None  # a stop is no Exception, but Prefect's name for SIGTERM is its own
         say(missing(PREFECT, error, LATER))
         return result if own is None else flow.fn(*given, **asked)

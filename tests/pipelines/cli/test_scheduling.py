@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from prefect.client.schemas import State
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import CancelledRun
+from prefect.states import Cancelling, Running
 
 from fusion.errors import InputError
 from pipelines import flows
+from pipelines.cli.scheduling import cancelling
 from pipelines.cli.scheduling.running import Flows, run_flow
+from pipelines.execution.stopping import Stopped, stoppable
 from pipelines.execution.worker import StageFailed
 
 GONE = httpx.ConnectError("Connection refused")
@@ -101,3 +108,45 @@ def test_without_prefect_a_chain_ends_at_the_step_that_fails(
     assert len(every) == 3
     assert made == ["a", "b"]
     assert [flows._failure(one) for one in (first, second, third)] == [None, "no memory", None]
+
+
+class Client:
+    """Prefect's, of a flow run whose states come one after another."""
+
+    def __init__(self, *states: State) -> None:
+        self.states = list(states)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read_flow_run(self, _: UUID) -> SimpleNamespace:
+        return SimpleNamespace(state=self.states.pop(0))
+
+
+def test_the_cancel_button_stops_a_run_as_sigterm_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(Running(), Cancelling())
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(uuid4()))
+    monkeypatch.setattr("prefect.client.orchestration.get_client", lambda **_: client)
+    monkeypatch.setattr(cancelling, "ASK_SECONDS", 0.01)
+    ended: list[Any] = []
+
+    class InPrefect(Flow):
+        def __call__(self, *given: Any, **asked: Any) -> Any:
+            ended.append(self.fn(*given, **asked))
+            raise CancelledRun("cancelled in Prefect")
+
+    said: list[str] = []
+
+    def commanded() -> None:
+        with stoppable(said.append):
+            run_flow(InPrefect(lambda: threading.Event().wait(60)), said.append)
+
+    with pytest.raises(Stopped) as stopped:
+        commanded()
+    assert stopped.value.code == 143
+    assert said[0] == cancelling.CANCELLED
+    assert [state.type for state in ended] == [StateType.CANCELLED]
+    assert not client.states

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.process
 RUN = """
 import signal, sys, threading
 from pathlib import Path
+from pipelines.execution import stopping
 from pipelines.execution.stopping import stoppable
 from pipelines.execution.worker import Worker
 
@@ -31,7 +32,7 @@ tell = lambda text: print(text, file=sys.stderr, flush=True)
 with stoppable(tell, end_process=True), Worker("cpu", 1, 600.0) as worker:
     run = lambda: worker.run(job, Path.cwd(), lambda *pids: print(*pids[:2], flush=True))
     threading.Thread(target=run, daemon=True).start()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
     threading.Event().wait()
 """
 STAGE = """
@@ -119,6 +120,38 @@ def test_a_second_one_does_not_wait(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert run.ends()[0] == 130
     assert gone(run.child)
     assert gone(run.helper)
+
+
+def test_nothing_is_left_by_sigquit(run: Run) -> None:
+    run.process.send_signal(signal.SIGQUIT)
+    assert run.ends()[0] == -signal.SIGQUIT
+    assert gone(run.child)
+    assert gone(run.helper)
+
+
+def test_a_terminal_that_is_closed_ends_all_though_nobody_hears_it(
+    run: Run, tmp_path: Path
+) -> None:
+    assert run.process.stderr is not None
+    run.process.stderr.close()  # what is said now is an error
+    run.process.send_signal(signal.SIGHUP)
+    for _ in range(600):
+        if (tmp_path / "state").exists():
+            break
+        threading.Event().wait(0.1)
+    run.process.send_signal(signal.SIGHUP)
+    assert run.process.wait(60) == 129
+    assert gone(run.child)
+
+
+def test_nohup_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable(pytest.fail):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fusion.errors import InputError
+from pipelines.execution import usage
 from pipelines.execution.worker import LOG, StageFailed, Worker
 
 pytestmark = pytest.mark.process
@@ -176,6 +177,40 @@ def test_a_timeout_kills_the_process_and_its_children(
     assert len(pids) == 2
     for pid in pids:
         wait_for_end(pid)
+
+
+def test_a_process_without_a_sign_of_life_is_killed(
+    start: Start, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSE_THEN_SILENT_MINUTES", "0.01")
+    worker = start()
+    worker._pulse.look_seconds = 10.0  # until it has started
+    worker.run(job("numbers"), tmp_path, ignore)
+    worker._pulse.look_seconds = 0.03
+    pids: list[int] = []
+    with pytest.raises(StageFailed, match=r"no sign of life for 0\.01 minutes .* FUSE_THEN_SILENT"):
+        worker.run(job("waits"), tmp_path, lambda a, b, _: pids.extend((a, b)))
+    for pid in pids:
+        wait_for_end(pid)
+
+
+def test_work_is_a_sign_of_life_and_so_is_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    worked = iter([0.0, 0.0, 0.5, 0.5, 0.5, 0.5])
+    monkeypatch.setattr(usage, "processor_seconds", lambda _: next(worked))
+    monkeypatch.setattr(usage, "LOOKS", 3)
+    pulse = usage.Pulse(1, 30.0)
+    assert [pulse.is_gone() for _ in range(4)] == [False] * 4  # it worked before the third look
+    pulse.beat()
+    assert [pulse.is_gone() for _ in range(2)] == [False] * 2
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-1", "nan", "inf"])
+def test_the_limit_of_silence_is_a_number_of_minutes(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FUSE_THEN_SILENT_MINUTES", text)
+    with pytest.raises(InputError, match=rf'FUSE_THEN_SILENT_MINUTES is "{text}"; give minutes'):
+        usage.silence_seconds()
 
 
 def test_each_stage_has_its_own_time(
