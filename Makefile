@@ -10,6 +10,7 @@ READY := $(VENV)/.ready
 
 demo: $(READY)
 	$(BIN)/fuse-then compare demo
+	@echo "Next        . $(BIN)/activate   (then all commands here work as they are written)"
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)

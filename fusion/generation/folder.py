@@ -47,9 +47,10 @@ def fuse_folder(
     itself, and images found by name are taken as they are. Pairs of one size share a batch of at
     most `batch`, also when sizes alternate. `on_progress` receives (done, total). Raises InputError
     naming the file, promptly and with all threads ended, for a pair that cannot be read, fused or
-    written.
+    written, and before anything is written for one whose image would lie where its source does.
     """
     _check(method, pairs, batch, color)
+    _check_place(pairs, out)
     where = resolve_device(device)
     method = method.to(where).eval()
     out.mkdir(parents=True, exist_ok=True)
@@ -74,6 +75,19 @@ def fuse_folder(
                 on_progress(done, len(pairs))
         threads.collect(writing, keep=0)
     return FuseSummary(done, time.perf_counter() - start, network)
+
+
+def _check_place(pairs: Sequence[ImagePair], out: Path) -> None:
+    """Raise InputError where a fused image would be written over its source, links included."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a folder for the fused images.")
+    for pair in pairs:
+        target = out / f"{pair.name}.png"
+        if target.exists() and any(target.samefile(one) for one in (pair.infrared, pair.visible)):
+            raise InputError(
+                f"{target} is one of the images to be fused, and would be written over; give "
+                f"another folder than {out}."
+            )
 
 
 def _check(method: FusionMethod, pairs: Sequence[ImagePair], batch: int, color: str) -> None:

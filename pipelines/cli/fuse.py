@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from fusion.errors import InputError
 from fusion.method_card import MethodCard
 from fusion.registry import cards, load_method
 from pipelines.cli.options import (
@@ -17,6 +18,7 @@ from pipelines.cli.options import (
     InfraredFolder,
     Method,
     MethodParameters,
+    Overwrite,
     VisibleFolder,
 )
 
@@ -37,6 +39,7 @@ def fuse(
         ),
     ] = False,
     device: Device = "cpu",
+    overwrite: Overwrite = False,
 ) -> int:
     """Fuse every pair of two folders into a third."""
     from fusion.generation.folder import fuse_folder
@@ -46,6 +49,7 @@ def fuse(
 
     keep_freed_memory()
     pairs = list_pairs(infrared, visible)
+    _check_unused(out, [f"{pair.name}.png" for pair in pairs], overwrite)
     given = parameters_of(method, parameters)
     network = load_method(method, checkpoint, device, **given)
     screen = Screen()
@@ -62,6 +66,15 @@ def fuse(
         )
     print(f"{summary.count} images in {out} ({summary.seconds:.1f} s)")
     return 0
+
+
+def _check_unused(out: Path, names: list[str], overwrite: bool) -> None:
+    there = [] if overwrite else [name for name in names if (out / name).exists()]
+    if there:
+        raise InputError(
+            f"{out} already holds {len(there)} of the {len(names)} images ({there[0]}"
+            f"{', ...' if there[1:] else ''}); give another folder, or add --overwrite."
+        )
 
 
 def parameters_of(method: str, given: list[str] | None) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from pipelines.cli.options import (
     InfraredFolder,
     Method,
     MethodParameters,
+    Overwrite,
     VisibleFolder,
+    check_new,
 )
 
 if TYPE_CHECKING:
@@ -53,11 +55,13 @@ def explain(
         Parameter(metavar="FILE.png", help="The picture (default: explain-METHOD.png)."),
     ] = None,
     device: Device = "cpu",
+    overwrite: Overwrite = False,
 ) -> int:
     """Draw how redundant a network's feature maps are, patch by patch."""
     from fusion.looking.explain import explain as measure
     from fusion.looking.explain_picture import describe, draw_explanation, require_png
 
+    check_new(overwrite, out)
     out = out or Path(f"explain-{method.replace('/', '-')}.png")
     require_png(out)
     network = _load(method, checkpoint, device, parameters)
@@ -120,11 +124,13 @@ def sheet(
             metavar="X", help="How many times to enlarge where methods differ most; 0: no box."
         ),
     ] = 4,
+    overwrite: Overwrite = False,
 ) -> int:
     """Put the sources and the fused images of several folders side by side."""
     from fusion.looking.comparison_sheet import comparison_sheet
     from fusion.pairs import list_images, list_pairs, read_rgb
 
+    check_new(overwrite, out)
     folders, captions = _folders(fused), sources.split(",")
     if len(captions) != 2 or not all(captions):
         raise InputError(f'--sources is "{sources}"; give two names, such as MRI,PET.')

@@ -15,7 +15,7 @@ from cyclopts import Group, Parameter
 from fusion.errors import InputError, did_you_mean
 from fusion.looking import profiling
 from fusion.registry import card, cards
-from pipelines.cli.options import Device
+from pipelines.cli.options import Device, Overwrite, check_new
 
 if TYPE_CHECKING:
     from fusion.looking.profiling import Profile, ProfileSettings
@@ -50,10 +50,12 @@ def profile(
     plot: Annotated[Path, Parameter(metavar="FILE", help="Where to draw it.")] = Path(
         "speed-rank.png"
     ),
+    overwrite: Overwrite = False,
 ) -> int:
     """Measure parameters, time and memory of methods; 1 when one of them could not be."""
     from pipelines.execution.progress import Screen
 
+    check_new(overwrite, json)
     settings = _settings(size, device, threads, repeats)
     titles = methods or [known.name for known in cards() if not known.by_name]
     for title in titles:
@@ -184,6 +186,7 @@ class FolderOptions:
         Path | None, Parameter(metavar="CSV", help="Write one line an image there.")
     ] = None
     device: Device = "cpu"
+    overwrite: Overwrite = False
 
     def check(self, alone: bool) -> None:
         """Raise InputError unless all folders are given (`alone`), or nothing but the device."""
@@ -213,6 +216,7 @@ def score_folders(options: FolderOptions) -> int:
     assert options.fused is not None
     pairs = list_pairs(options.infrared, options.visible)
     fused = fused_images(options.fused, pairs)
+    check_new(options.overwrite, options.json, options.per_image)
     for path in (options.json, options.per_image):  # told before the work, not after it
         if path is not None and not path.parent.is_dir():
             raise InputError(f"The folder of {path} does not exist; make it first.")

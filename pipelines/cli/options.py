@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.completion import CompletionContext
 
+from fusion.errors import InputError
+
 
 def _shipped(kind: str, typed: str) -> list[str]:
     """Return what the shell offers for a YAML: shipped names, and files that begin as typed."""
@@ -87,6 +89,20 @@ VisibleFolder = Annotated[
         name="--visible", metavar="DIR", help="The folder of visible images, of the same names."
     ),
 ]
+Overwrite = Annotated[
+    bool, Parameter(help="Write over what is already there.", show_default=False, negative="")
+]
+
+
+def check_new(overwrite: bool, *paths: Path | None) -> None:
+    """Raise InputError for a file that a command would write over unasked, or for a folder."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the name of a file.")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} is already there; give another name, or add --overwrite.")
 
 
 @Parameter(name="*")

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from fusion.errors import InputError, did_you_mean
-from pipelines.cli.options import Experiment, ExperimentOptions, WorkOptions
+from pipelines.cli.options import (
+    Experiment,
+    ExperimentOptions,
+    Overwrite,
+    WorkOptions,
+    check_new,
+)
 
 if TYPE_CHECKING:
     from pipelines.planning.plan import Plan
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
 
 AS_WRITTEN = ExperimentOptions()
 AS_WRITTEN_WORK = WorkOptions()
-Format = Literal["text", "md", "csv", "latex", "json"]
+Format = Literal["text", "md", "csv", "latex", "booktabs", "json"]
 """As `pipelines.views.formats` has them, which a help page need not wait for."""
 
 
@@ -131,17 +137,56 @@ def table(
     experiment: Experiment,
     /,
     *,
-    form: Annotated[Format, Parameter(name="--format", help="How to write them.")] = "text",
+    form: Annotated[
+        Format,
+        Parameter(
+            name="--format",
+            help="How to write them; booktabs is LaTeX with caption, label and rules.",
+        ),
+    ] = "text",
+    task: Annotated[
+        str | None, Parameter(metavar="NAME", help="One table of several, such as detection.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        Parameter(metavar="NAME...", consume_multiple=True, help="Which columns, in this order."),
+    ] = None,
+    intervals: Annotated[bool, Parameter(help="Print the lines of 95 % intervals.")] = True,
+    out: Annotated[
+        Path | None, Parameter(metavar="FILE", help="Write them there (default: print them).")
+    ] = None,
+    overwrite: Overwrite = False,
     options: ExperimentOptions = AS_WRITTEN,
 ) -> int:
     """Print the tables of an experiment from whatever is finished."""
     from pipelines.results.rounds.reading import results_so_far
 
-    made, store = planned(experiment, options)
-    print_tables(finished_tables(results_so_far(made, store), form), form)
+    check_new(overwrite, out)
+    made, store = planned(experiment, options, existing=True)
+    found = _named(finished_tables(results_so_far(made, store), form), task)
+    if form == "csv" and len(found) > 1:
+        raise InputError(
+            f"A CSV file holds one table, and here are {len(found)}; choose one with --task "
+            f"({', '.join(one.name for one in found)})."
+        )
+    shown = [one.excerpt(columns or one.columns, intervals) for one in found]
+    if out is None:
+        print_tables(shown, form)
+    else:
+        out.write_text(rendered(shown, form) + "\n", encoding="utf-8")
+        print(out)
     for line in _blocked(made):
         print(f"blocked: {line}", file=sys.stderr)
     return 0
+
+
+def _named(tables: Sequence[Table], wanted: str | None) -> list[Table]:
+    """Return the tables of a task, or the one of a name; all where none is asked for."""
+    found = [one for one in tables if wanted in (None, one.name, one.task)]
+    if not found:
+        names = [one.name for one in tables]
+        raise InputError(f'There is no table "{wanted}" here.{did_you_mean(str(wanted), names)}')
+    return found
 
 
 def paper(
@@ -309,8 +354,10 @@ def _images(made: Plan, task: Task) -> tuple[int | None, int | None]:
     return len(dataset.test), len(dataset.pairs)
 
 
-def planned(experiment: str, options: ExperimentOptions) -> tuple[Plan, Store]:
-    """Return the plan of an experiment, and the store of its stages."""
+def planned(
+    experiment: str, options: ExperimentOptions, existing: bool = False
+) -> tuple[Plan, Store]:
+    """Return the plan of an experiment, and the store of its stages, which may have to exist."""
     from pipelines.execution.progress import Screen
     from pipelines.planning.planner import make_plan
     from pipelines.specs.loading import load_experiment
@@ -318,7 +365,7 @@ def planned(experiment: str, options: ExperimentOptions) -> tuple[Plan, Store]:
     from pipelines.tasks.task import tasks
 
     spec = load_experiment(experiment, options.overrides)
-    store, screen = open_store(options.store), Screen()
+    store, screen = open_store(options.store, existing=existing), Screen()
     with screen.live():
         return make_plan(spec, store, tasks(), screen.reporter()), store
 
@@ -340,12 +387,16 @@ def disturbed(results: Results, form: Format) -> list[Table]:
 
 def print_tables(tables: Sequence[Table], form: Format) -> None:
     """Print tables, an empty line between two; as JSON they are one list."""
+    print(rendered(tables, form))
+
+
+def rendered(tables: Sequence[Table], form: Format) -> str:
+    """Return tables as `print_tables` prints them."""
     from pipelines.views.formats import render
 
     if form == "json":
-        print("[" + ",\n".join(render(table, form) for table in tables) + "]")
-    else:
-        print("\n\n".join(render(table, form).rstrip("\n") for table in tables))
+        return "[" + ",\n".join(render(table, form) for table in tables) + "]"
+    return "\n\n".join(render(table, form).rstrip("\n") for table in tables)
 
 
 def _blocked(made: Plan) -> list[str]:

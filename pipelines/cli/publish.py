@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from fusion.errors import InputError
-from pipelines.cli.options import Experiment, ExperimentOptions, StorePlace
+from pipelines.cli.options import Experiment, ExperimentOptions, Overwrite, StorePlace, check_new
 from pipelines.execution.environment import quiet_environment
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def report(
         Path | None,
         Parameter(metavar="FILE.html", help="The page (default: reports/NAME.html in the store)."),
     ] = None,
+    overwrite: Overwrite = False,
     options: ExperimentOptions = AS_WRITTEN,
 ) -> int:
     """Write one HTML page of whatever is finished, and print where it lies."""
@@ -41,7 +42,8 @@ def report(
     from pipelines.views.report.page import write_report
 
     spec = load_experiment(experiment, options.overrides)
-    store = open_store(options.store)
+    store = open_store(options.store, existing=True)
+    check_new(overwrite, out)
     path = page_path(out, store, spec.name)  # a wrong place is told before the work, not after it
     screen = Screen()
     with screen.live():
@@ -85,7 +87,7 @@ def sync(
     from pipelines.store.store import open_store
     from pipelines.views.tracking.tracker import Tracker, tracking_uri
 
-    opened, screen = open_store(store), Screen()
+    opened, screen = open_store(store, existing=True), Screen()
     uri = uri or tracking_uri(opened)
     lines = []
     with screen.live():

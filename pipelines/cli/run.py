@@ -133,6 +133,7 @@ def _run(flow: str, task: str | None, experiment: str, options: WorkOptions, flo
 def print_comparison(comparison: Comparison) -> None:
     """Print what a run found, and where to see more of it."""
     from pipelines.execution.faults import spared
+    from pipelines.store.store import words_for
     from pipelines.views.pictures import gather_pictures
     from pipelines.views.tracking.tracker import tracking_uri
 
@@ -140,7 +141,7 @@ def print_comparison(comparison: Comparison) -> None:
     tables = [one.table for one in comparison.evidence]
     print_tables([*tables, *disturbed(results, "text")], "text")
     experiment, uri = results.plan.experiment, tracking_uri(results.store)
-    words = shlex.join(experiment.words)
+    words = shlex.join([*experiment.words, *words_for(results.store)])
     pictures: Path | str = "not all; the line above says why"
     with spared("pictures", say, results.store.root):
         pictures = gather_pictures(results, tables)
@@ -148,5 +149,5 @@ def print_comparison(comparison: Comparison) -> None:
     print(f"Report      {page if page.is_file() else f'fuse-then report {words}'}")
     print(f"MLflow      {f'mlflow ui --backend-store-uri {uri}' if 'sqlite:' in uri else uri}")
     print("Prefect     prefect server start")
-    print(f"Again       fuse-then table {words} --format md (or csv, latex, json)")
+    print(f"Again       fuse-then table {words} --format md (or booktabs, latex, json)")
     print("Your data   fuse-then data verify YOUR.yaml, then name it in an experiment (README)")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.errors import InputError, did_you_mean
 from pipelines.results.statistics.folds import FoldScores
 from pipelines.results.statistics.samples import Sample, SeedSpread, Units, units_of
 
@@ -130,6 +131,28 @@ class Table:
     among_best: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     objects: tuple[int | None, ...] = ()
 
+    def excerpt(self, columns: Sequence[str], intervals: bool = True) -> Table:
+        """Return the table with some of its columns, in the order given, or without intervals.
+
+        Raises InputError for a column that it does not have.
+        """
+        for name in columns:
+            if name not in self.columns:
+                hint = did_you_mean(name, list(self.columns))
+                raise InputError(f'The table "{self.name}" has no column "{name}".{hint}')
+        places = [self.columns.index(name) for name in columns]
+        rows = tuple(
+            replace(row, values=tuple(_bare(row.values[p], intervals) for p in places))
+            for row in self.rows
+        )
+        return replace(
+            self,
+            columns=tuple(columns),
+            rows=rows,
+            objects=tuple(self.objects[place] for place in places) if self.objects else (),
+            among_best={name: self.among_best[name] for name in columns if name in self.among_best},
+        )
+
     def rank(self, row: Row, column: int) -> int | None:
         """Return 1 for the best of our rows in a column, 2 for the second, else None.
 
@@ -160,6 +183,10 @@ def difference(ours: Row, paper: Row) -> Row:
         for a, b in zip(ours.values, paper.values, strict=True)
     )
     return Row("  difference", "difference", values, ours.finished, ours.wanted)
+
+
+def _bare(value: Value | None, interval: bool) -> Value | None:
+    return value if value is None or interval else replace(value, ci95=None)
 
 
 def as_plain(table: Table) -> dict[str, Any]:

@@ -249,12 +249,33 @@ class Reading:
             return None
 
 
-def open_store(root: str | Path | None = None, *, paranoid: bool = False) -> Store:
-    """Return the store at `root`, else ``$FUSE_THEN_STORE``, else ``./runs``."""
-    place = Path(root or os.environ.get("FUSE_THEN_STORE") or "runs")
+def open_store(
+    root: str | Path | None = None, *, paranoid: bool = False, existing: bool = False
+) -> Store:
+    """Return the store at `root`, else ``$FUSE_THEN_STORE``, else ``./runs``.
+
+    Raises InputError for a place that is none and cannot be made one, or is none while an
+    `existing` one is asked for.
+    """
+    place = Path(root or _default())
+    if existing and not place.is_dir():
+        raise InputError(
+            f"There is no store at {place}, so nothing of it can be shown; name the one that holds "
+            f"your results with --store, or begin one with `fuse-then compare EXPERIMENT`."
+        )
     try:
         return Store(place, paranoid=paranoid)
     except OSError as error:
         raise InputError(
             f"The store {place} cannot be created ({error.strerror}); give another with --store."
         ) from error
+
+
+def _default() -> str:
+    return os.environ.get("FUSE_THEN_STORE") or "runs"
+
+
+def words_for(store: Store) -> tuple[str, ...]:
+    """Return the words that name a store on a command line; none for the one meant without."""
+    usual = store.root.resolve() == Path(_default()).resolve()
+    return () if usual else ("--store", str(store.root))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
@@ -16,7 +17,7 @@ from rich.text import Text
 from pipelines.results.values import Row, Table, Value, as_plain
 from pipelines.tasks.task import task_of
 
-Format = Literal["text", "md", "csv", "latex", "json"]
+Format = Literal["text", "md", "csv", "latex", "booktabs", "json"]
 DASH, UNFINISHED, STAR = "-", "...", "*"
 OBJECTS = "objects (test)"
 ROOM = "\ue000"
@@ -26,6 +27,9 @@ RULE = Box("    \n    \n -  \n" + "    \n" * 5, ascii=True)
 """No lines but one beneath the head, with a gap between columns."""
 WIDEST = 10_000
 """Characters; a table is never folded, a terminal or a pager can do that."""
+Rules = tuple[str, str, str]
+HLINES: Rules = (r"\hline", r" \hline", r"\hline")
+BOOKTABS: Rules = (r"\toprule", "\n\\midrule", r"\bottomrule")
 Mark = Callable[[str, int | None], str]
 
 
@@ -200,15 +204,29 @@ def _numbers(value: Value | None) -> list[str]:
 
 def latex(table: Table) -> str:
     r"""Return a tabular with \textbf and \underline; the notes are comments."""
+    return "\n".join([*_comments(table), _marked(table, HLINES)])
 
+
+def booktabs(table: Table) -> str:
+    """Return a float with caption, label and the rules of the package booktabs."""
+    name = re.sub(r"[^\w-]+", "-", table.name)
+    head = [r"\begin{table}", r"\centering", rf"\caption{{{_escape(table.title)}}}"]
+    label = rf"\label{{tab:{name}}}"
+    return "\n".join([*_comments(table), *head, label, _marked(table, BOOKTABS), r"\end{table}"])
+
+
+def _comments(table: Table) -> list[str]:
+    return [f"% {line}" for line in (table.title, *_lines(table))]
+
+
+def _marked(table: Table, rules: Rules) -> str:
     def mark(shown: str, rank: int | None) -> str:
         shown = shown.replace("±", r"$\pm$").replace(STAR, r"$^{*}$")
         return {1: rf"\textbf{{{shown}}}", 2: rf"\underline{{{shown}}}"}.get(rank or 0, shown)
 
-    notes = [f"% {line}" for line in (table.title, *_lines(table))]
     body = [[_escape(title.strip()), *cells] for _, title, cells in shown(table, mark)]
     head = ["method", *map(_escape, table.columns)]
-    return "\n".join([*notes, _tabular("l" + "r" * len(table.columns), [head, *body])])
+    return _tabular("l" + "r" * len(table.columns), [head, *body], rules)
 
 
 def plain_latex(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -216,11 +234,12 @@ def plain_latex(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return _tabular("l" * len(head), [[*map(_escape, line)] for line in (head, *lines)])
 
 
-def _tabular(columns: str, lines: Sequence[Sequence[str]]) -> str:
+def _tabular(columns: str, lines: Sequence[Sequence[str]], rules: Rules = HLINES) -> str:
     """Return a tabular of cells that are LaTeX already; the first line is its head."""
     head, *body = (" & ".join(line) + r" \\" for line in lines)
-    ends = rf"\begin{{tabular}}{{{columns}}}", r"\hline", r"\hline", r"\end{tabular}"
-    return "\n".join([*ends[:2], rf"{head} \hline", *body, *ends[2:]])
+    top, middle, bottom = rules
+    begin, end = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
+    return "\n".join([begin, top, f"{head}{middle}", *body, bottom, end])
 
 
 def _escape(name: str) -> str:
@@ -239,6 +258,7 @@ RENDERERS: dict[Format, Callable[[Table], str]] = {
     "md": markdown,
     "csv": comma_separated,
     "latex": latex,
+    "booktabs": booktabs,
     "json": json_text,
 }
 

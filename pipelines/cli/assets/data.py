@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from fusion.errors import InputError
-from pipelines.cli.options import Dataset, ExperimentOptions
+from pipelines.cli.options import Dataset, ExperimentOptions, Overwrite, check_new
 
 if TYPE_CHECKING:
     from pipelines.specs.dataset import DatasetSpec
@@ -69,6 +69,7 @@ def split(
         Parameter(metavar="K", help="Instead, K folds that test every pair once, such as 5."),
     ] = None,
     seed: Annotated[int, Parameter(metavar="N", help="Another number, another split.")] = 0,
+    overwrite: Overwrite = False,
     options: ExperimentOptions = AS_WRITTEN,
 ) -> int:
     """Write a seeded split that keeps near-duplicate neighbours together, and its picture."""
@@ -81,6 +82,7 @@ def split(
     from pipelines.views.charts.designs.splits import split_chart
     from pipelines.views.charts.theme import write_both
 
+    check_new(overwrite, out)
     spec = _spec(dataset, options)
     if spec.comes_split or spec.scenes is not None:
         raise InputError(f'The dataset "{spec.name}" comes with its split; there is none to draw.')

@@ -29,7 +29,7 @@ def verify(
     from pipelines.store.verification import look
     from pipelines.store.verification import repair as set_aside
 
-    opened, screen = open_store(store), Screen()
+    opened, screen = open_store(store, existing=True), Screen()
     with screen.live(), screen.step(f"reading {opened.root}") as report:
         looked = look(opened, _products(), lambda done, total: report(done, total, "stages"))
     for one in looked:

@@ -140,7 +140,10 @@ def test_a_drawn_split_is_a_file_that_a_config_can_name(
     assert (written["version"], written["seed"], written["ratios"]) == (2, 3, [2, 1, 1])
     assert len(written["pairs_digest"]) == 64
     first = out.read_bytes()
-    assert main([*command, "--ratios", "2", "1", "1"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--ratios", "2", "1", "1"]) == 2
+    assert "add --overwrite" in capsys.readouterr().err
+    assert main([*command, "--ratios", "2", "1", "1", "--overwrite"]) == 0
     assert out.read_bytes() == first
     named = ["--set", f"split={{file: {out}}}"]
     capsys.readouterr()
@@ -197,6 +200,28 @@ def test_two_folders_are_fused_into_a_third(
     names = sorted(path.name for path in out.glob("*.png"))
     assert names == sorted(path.name for path in (root / "Ir").iterdir())
     assert read_rgb(out / names[0]).shape == (96, 96, 3)
+
+
+def test_images_are_never_written_over(
+    scenes_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    infrared, linked = tmp_path / "ir", tmp_path / "linked"
+    shutil.copytree(scenes_root / "m3fd" / "Ir", infrared)
+    linked.symlink_to(infrared)
+    before = {path.name: path.read_bytes() for path in infrared.iterdir()}
+    folders = ["--infrared", str(infrared), "--visible", str(scenes_root / "m3fd" / "Vis")]
+    for out in (infrared, linked):
+        assert main(["fuse", "average", *folders, "--out", str(out), "--overwrite"]) == 2
+        assert "is one of the images to be fused" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in infrared.iterdir()} == before
+    fused = ["fuse", "average", *folders, "--out", str(tmp_path / "fused")]
+    assert main(fused) == 0
+    assert main(fused) == 2
+    assert "already holds 12 of the 12 images" in " ".join(capsys.readouterr().err.split())
+    assert main([*fused, "--overwrite"]) == 0
+    (tmp_path / "file").touch()
+    assert main([*fused[:-1], str(tmp_path / "file")]) == 2
+    assert "is a file; give a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -261,7 +286,41 @@ def test_one_reason_is_printed_once(
     assert out.split("\n\nCost ")[0].endswith("6 blocked")
 
 
-@pytest.mark.parametrize("form", ["text", "md", "csv", "latex", "json"])
+def test_a_csv_file_holds_one_table(
+    write_experiment: Write,
+    store: list[str],
+    tmp_path: Path,
+    commands_share_a_worker: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = ["table", str(write_experiment()), *store, "--format", "csv"]
+    assert main(table) == 2
+    said = capsys.readouterr().err
+    assert "choose one with --task (detection, segmentation)" in " ".join(said.split())
+    out = tmp_path / "detection.csv"
+    chosen = [*table, "--task", "detection", "--columns", "mAP50", "--out", str(out)]
+    assert main(chosen) == 0
+    (line,) = csv.DictReader(io.StringIO(out.read_text()))
+    assert (line["method"], line["seeds finished"], line["mAP50"]) == ("average", "0", "")
+    assert "AP50 person" not in line
+    assert main(chosen) == 2
+    assert "add --overwrite" in capsys.readouterr().err
+    assert main([*chosen, "--overwrite"]) == 0
+    assert main([*table, "--task", "detektion"]) == 2
+    assert 'no table "detektion" here. Did you mean "detection"?' in capsys.readouterr().err
+
+
+def test_what_reads_a_store_makes_none(
+    write_experiment: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    for words in (["table", str(write_experiment())], ["report", "demo"], ["store", "verify"]):
+        assert main([*words, "--store", str(nowhere)]) == 2
+        assert f"There is no store at {nowhere}" in " ".join(capsys.readouterr().err.split())
+    assert not nowhere.exists()
+
+
+@pytest.mark.parametrize("form", ["text", "md", "latex", "booktabs", "json"])
 def test_the_table_of_an_experiment_that_has_not_begun(
     form: str,
     write_experiment: Write,
@@ -276,10 +335,6 @@ def test_the_table_of_an_experiment_that_has_not_begun(
         tables = json.loads(out)
         assert [table["task"] for table in tables] == ["detection", "segmentation"]
         assert {row["finished"] for table in tables for row in table["rows"]} == {0}
-    elif form == "csv":
-        first, _ = out.split("\n\n")
-        (line,) = csv.DictReader(io.StringIO(first))
-        assert (line["method"], line["seeds finished"], line["mAP50"]) == ("average", "0", "")
     else:
         assert out.count("...") > 6 + 9
 

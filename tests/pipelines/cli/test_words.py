@@ -81,11 +81,11 @@ OPTIONS = {
     "plan": "--set --store --devices --jobs --calibrate",
     "power": "--set --store --difference --task --power --from --out --seed-sd --image-sd "
     "--scene-effect --images",
-    "table": "--set --store --format",
+    "table": "--set --store --format --task --columns --no-intervals --out --overwrite",
     "paper": "--format",
     "report": "--set --store --out",
     "mlflow sync": "--uri --store",
-    "fuse": "--infrared --visible --out --checkpoint --set --device --gray",
+    "fuse": "--infrared --visible --out --checkpoint --set --device --gray --overwrite",
     "methods": "--json",
     "sheet": "--infrared --visible --out --pairs --sources --zoom",
     "explain": "--infrared --visible --layer --checkpoint --set --patch --out --device",

@@ -12,7 +12,7 @@ from stages import by_hand, facts
 
 from fusion.errors import InputError
 from pipelines.store.stage import Stage
-from pipelines.store.store import MANIFEST, Busy, Store, open_store
+from pipelines.store.store import MANIFEST, Busy, Store, open_store, words_for
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -220,6 +220,8 @@ def test_the_store_is_found_where_it_was_said(
     assert open_store().root == tmp_path / "variable"
     monkeypatch.delenv("FUSE_THEN_STORE")
     assert open_store().root == tmp_path / "runs"
+    assert words_for(open_store()) == words_for(open_store(tmp_path / "runs")) == ()
+    assert words_for(open_store(tmp_path / "given")) == ("--store", str(tmp_path / "given"))
 
 
 def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:

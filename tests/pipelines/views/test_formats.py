@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from fusion.errors import InputError
 from pipelines.results.values import Row, Table, Value
 from pipelines.views.formats import RENDERERS, plain_csv, plain_latex, render, text
 
@@ -108,6 +109,31 @@ def test_a_wide_table_is_neither_cut_nor_folded(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("form", [form for form in RENDERERS if form != "text"])
 def test_files_have_no_terminal_codes(form: str, table: Table) -> None:
     assert "\033" not in render(table, form)  # type: ignore[arg-type]
+
+
+def test_booktabs_is_a_float_with_its_rules(table: Table) -> None:
+    lines = render(replace(table, name="tiny yolov5n, 2"), "booktabs").splitlines()
+    body = [line for line in lines if not line.startswith("%")]
+    assert body[:6] == [
+        *(r"\begin{table}", r"\centering", r"\caption{tiny: detection}"),
+        *(r"\label{tab:tiny-yolov5n-2}", r"\begin{tabular}{lrrr}", r"\toprule"),
+    ]
+    assert body[7] == r"\midrule"
+    assert body[-3:] == [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    assert lines[: len(lines) - len(body)][-1] == "% Deviation: it deviates"
+
+
+def test_an_excerpt_has_some_columns_in_the_order_asked_for(table: Table) -> None:
+    whole = replace(table, objects=(9, 8, 7), among_best={"mAP50": ("visible",)})
+    found = whole.excerpt(["mAP50", "AP50 People"], intervals=False)
+    assert found.columns == ("mAP50", "AP50 People")
+    assert found.objects == (7, 9)
+    assert found.among_best == {"mAP50": ("visible",)}
+    assert [value and value.mean for value in found.rows[0].values] == [3.0, 70.0]
+    assert "[65.0, 75.5]" not in text(found, styled=False)
+    assert whole.excerpt(whole.columns) == whole
+    with pytest.raises(InputError, match=r'no column "mAP5".*Did you mean "mAP50"'):
+        whole.excerpt(["mAP5"])
 
 
 def test_plain_lines_are_quoted_and_escaped() -> None:

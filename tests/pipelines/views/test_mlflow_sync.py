@@ -430,6 +430,7 @@ def test_the_command_says_what_it_cannot_do(
         assert main(["mlflow", "sync", *words]) == 2
         return capsys.readouterr().err
 
+    (tmp_path / "empty").mkdir()
     assert "remembers no experiment" in refused("--store", str(tmp_path / "empty"))
     ours = ("--store", str(store.root))
     assert "no longer keeps runs in a folder" in refused(*ours, "--uri", str(tmp_path / "mlruns"))
