@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import logging
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -29,20 +30,27 @@ PLUGIN_GROUP = "fuse_then.methods"
 
 
 def method_modules() -> dict[str, str]:
-    """Return the module of every known method by name, built-in ones first.
+    """Return the module of every known method by name.
 
-    Raises InputError when a plugin takes a name that is already in use.
+    A plugin that takes a name that is already in use is left out, and a warning says so: what does
+    not need it goes on.
     """
     names = sorted(m.name for m in pkgutil.iter_modules(builtin.__path__))
     found = {n: f"{builtin.__name__}.{n}" for n in names if not n.startswith("_")}
     for name, value in _plugins(entry_points, tuple(sys.path)):
-        if name in found and found[name] != value:
-            raise InputError(
+        if found.setdefault(name, value) != value:
+            _warn(
                 f'The plugin {value} registers the method "{name}", which is already '
-                f"{found[name]}; rename it in the plugin's entry point or uninstall it."
+                f"{found[name]}, and is left out; rename it in the plugin's entry point or "
+                f"uninstall it."
             )
-        found[name] = value
     return found
+
+
+@lru_cache
+def _warn(sentence: str) -> None:
+    """Say what is wrong with a plugin, once."""
+    logging.getLogger(__name__).warning(sentence)
 
 
 @lru_cache(maxsize=4)
@@ -59,9 +67,21 @@ def _plugins(
 def cards() -> list[MethodCard]:
     """Return the card of every method, sorted by name, without importing any of them.
 
-    Raises InputError naming file and line when a card lacks a field.
+    A plugin without a card, or whose module is gone, is left out with a warning. Raises InputError
+    naming file and line when the card of a method of ours lacks a field.
     """
-    return [read_card(n, _module_file(n, m)) for n, m in sorted(method_modules().items())]
+    found = (_card_of(name, module) for name, module in sorted(method_modules().items()))
+    return [one for one in found if one is not None]
+
+
+def _card_of(name: str, module: str) -> MethodCard | None:
+    try:
+        return read_card(name, _module_file(name, module))
+    except InputError as error:
+        if module.startswith(f"{builtin.__name__}."):
+            raise
+        _warn(f"{error} The method is left out.")
+        return None
 
 
 def card(name: str) -> MethodCard:
