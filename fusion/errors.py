@@ -28,7 +28,23 @@ class InputError(Exception):
 def _shown(line: str) -> str:
     if len(line) > LONGEST_LINE:
         line = f"{line[:LONGEST_LINE]}... ({len(line)} characters)"
-    return printable(line)
+    return without_passwords(printable(line))
+
+
+_PASSWORD = re.compile(r"(\w+://)[^/@\s]+@")
+
+
+def without_passwords(text: str) -> str:
+    """Return a text without the names and passwords that addresses may hold: //USER:WORD@HOST."""
+    return _PASSWORD.sub(r"\1***@", text)
+
+
+_FOLDERS = re.compile(r"(?<![\w/:.~-])(?:~|/)[^\s'\",;=\[\]{}]*/")
+
+
+def without_folders(text: str) -> str:
+    """Return a text whose full paths are cut to their last names, for what leaves the machine."""
+    return without_passwords(_FOLDERS.sub(".../", text))
 
 
 def printable(text: str) -> str:

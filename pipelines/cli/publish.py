@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from fusion.errors import InputError
+from fusion.errors import InputError, without_passwords
 from pipelines.cli.options import Experiment, ExperimentOptions, Overwrite, StorePlace, check_new
 from pipelines.execution.environment import quiet_environment
 
@@ -101,7 +101,8 @@ def sync(
                 f"{found['models']} new models"
             )
     print("\n".join(lines))
-    print(f"MLflow      {f'mlflow ui --backend-store-uri {uri}' if 'sqlite:' in uri else uri}")
+    shown = f"mlflow ui --backend-store-uri {uri}" if "sqlite:" in uri else without_passwords(uri)
+    print(f"MLflow      {shown}")
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from fusion.errors import InputError
+from fusion.errors import InputError, without_passwords
 from pipelines.cli.measure import FolderOptions, score_folders
 from pipelines.cli.options import Experiment, RaceOptions, WorkOptions
 from pipelines.cli.plan import disturbed, print_tables
@@ -147,7 +147,8 @@ def print_comparison(comparison: Comparison) -> None:
         pictures = gather_pictures(results, tables)
     print(f"\nPictures    {pictures}")
     print(f"Report      {page if page.is_file() else f'fuse-then report {words}'}")
-    print(f"MLflow      {f'mlflow ui --backend-store-uri {uri}' if 'sqlite:' in uri else uri}")
+    shown = f"mlflow ui --backend-store-uri {uri}" if "sqlite:" in uri else without_passwords(uri)
+    print(f"MLflow      {shown}")
     print("Prefect     prefect server start")
     print(f"Again       fuse-then table {words} --format md (or booktabs, latex, json)")
     print("Your data   fuse-then data verify YOUR.yaml, then name it in an experiment (README)")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fusion.errors import InputError
+from fusion.locks import lock_file, own_folder
 from pipelines.execution import stopping
 
 
@@ -98,7 +100,7 @@ def lease(choices: Sequence[Slot], poll_seconds: float = 0.2) -> Iterator[Slot]:
     folder = _lock_folder()
     while True:
         for slot in choices:
-            with (folder / slot.name).open("a") as lock:
+            with lock_file(folder / slot.name) as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -110,12 +112,17 @@ def lease(choices: Sequence[Slot], poll_seconds: float = 0.2) -> Iterator[Slot]:
 
 
 def _lock_folder() -> Path:
+    """Return a folder of this user and this machine alone.
+
+    Anybody may write to the temporary folder, and may have taken the name before us; all processes
+    of the user then meet in the user's own cache.
+    """
     folder = Path(tempfile.gettempdir()) / f"fuse-then-devices-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    # Anybody may write to the temporary folder: a lock in somebody else's folder is not ours.
-    if folder.lstat().st_uid != os.getuid():
-        raise InputError(f"{folder} belongs to another user; set TMPDIR to a folder of your own.")
-    return folder
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
+    for place in (folder, cache / "fuse-then" / f"devices-{platform.node()}"):
+        if own_folder(place):
+            return place
+    raise InputError(f"{folder} belongs to another user; set TMPDIR to a folder of your own.")
 
 
 def _check(names: list[str], available: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from fusion.errors import InputError
 from fusion.files import write_durably
+from fusion.locks import lock_file
 from pipelines.execution.runner import Step
 from pipelines.planning.plan import Cell, Fold, Plan
 from pipelines.specs.experiment import ExperimentSpec, experiment_model
@@ -61,7 +62,7 @@ def remember(plan: Plan, store: Store) -> Path:
     spec = plan.experiment
     path = store.root / FOLDER / f"{spec.name}-{spec_digest(spec)}.json"
     path.parent.mkdir(exist_ok=True)
-    with (path.parent / ".lock").open("w") as lock:
+    with lock_file(path.parent / ".lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         before = (_read(path, store.say) if path.is_file() else None) or NOTHING
         told = _told(plan, before)

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fusion.errors import without_passwords
+
 PACKAGES = (
     *("torch", "torchvision", "numpy", "opencv-python", "ultralytics", "albumentations"),
     *("segmentation-models-pytorch", "faster-coco-eval", "prefect", "mlflow"),
@@ -29,7 +31,7 @@ def provenance() -> dict[str, Any]:
             "cores": os.cpu_count(),
             "accelerators": _accelerators(),
         },
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": without_passwords(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from fusion.errors import InputError
 from fusion.files import sync, sync_tree, write_durably
+from fusion.locks import lock_file
 from pipelines.store.aside import set_aside
 from pipelines.store.contents import CONTENTS, Contents, list_contents, write_contents
 from pipelines.store.files import FileDigests
@@ -207,8 +208,8 @@ def _usage(path: Path) -> dict[str, Any]:
 def locked(root: Path, name: str) -> Iterator[TextIO]:
     """Hold the lock of a stage, ``KIND-KEY``; raises Busy while another process does."""
     locks = root / "locks"
-    locks.mkdir(exist_ok=True)
-    with (locks / name).open("a+", encoding="utf-8", errors="replace") as lock:
+    locks.mkdir(mode=0o700, exist_ok=True)
+    with lock_file(locks / name) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

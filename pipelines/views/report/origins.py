@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fusion.errors import without_folders
 from pipelines.planning.plan import Cell
 from pipelines.results.finished import FinishedCell, Results
 from pipelines.specs.method import MethodSpec
@@ -58,7 +59,7 @@ def _record(cell: Cell, finished: FinishedCell | None, words: Sequence[str]) -> 
         "on": f"{manifest.device} ({manifest.processor})",
         "seconds": f"{finished.seconds:.0f}",
         "weights": _weights(finished),
-        "made by": manifest.command,
+        "made by": without_folders(manifest.command),
     }
     return CellRecord(cell.title, True, facts, manifest.versions, again(cell, words))
 

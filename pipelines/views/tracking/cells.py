@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from fusion.errors import without_folders
 from pipelines.execution.usage import COLUMNS
 from pipelines.results.finished import FinishedCell, FinishedStage
 from pipelines.store.stage import Manifest, Stage
@@ -77,7 +78,7 @@ class CellRun:
             "fuse_then.kind": "cell",
             "fuse_then.stage": self._cell.result.title,
             "fuse_then.commit": commit,
-            "fuse_then.command": self.manifest.command,
+            "fuse_then.command": without_folders(self.manifest.command),
         }
 
     @property
@@ -106,7 +107,10 @@ class CellRun:
             **{f"train.{key}": value for key, value in train.items()},
             **{f"uses.{key}": value for key, value in own.items()},
         }
-        return {k: str(v)[:VALUE_LENGTH] for k, v in {**self._identity, **settings}.items()}
+        return {
+            k: without_folders(str(v))[:VALUE_LENGTH]
+            for k, v in {**self._identity, **settings}.items()
+        }
 
     def _weights(self) -> dict[str, str]:
         """Return the first digits of the weights' digest, for a method that has any."""

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from fusion.errors import without_folders
 from fusion.files import write_durably
 from pipelines.execution.job import Progress
 from pipelines.planning.memory import spec_digest
@@ -177,7 +178,7 @@ class Tracker:
         tags = {
             "fuse_then.kind": "experiment",
             "fuse_then.commit": origin["commit"],
-            "fuse_then.command": origin["command"],
+            "fuse_then.command": without_folders(origin["command"]),
         }
         begun = min([cell.begun for cell in cells], default=_now())
         # The spec alone, not the cells: detect, segment and compare share their parent.

@@ -152,3 +152,17 @@ def test_a_lock_folder_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPat
     folder.rename(folder.with_name(f"fuse-then-devices-{mine + 1}"))
     with pytest.raises(InputError, match="belongs to another user; set TMPDIR"), lease(TWO, POLL):
         pass
+
+
+def test_who_takes_the_lock_folders_name_blocks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / f"fuse-then-devices-{os.getuid()}").symlink_to(tmp_path / "theirs")
+    with lease(TWO, POLL) as first, lease(TWO, POLL) as second:
+        assert {first.name, second.name} == {"cpu-0", "cpu-1"}
+        (own,) = (tmp_path / "cache" / "fuse-then").iterdir()
+        assert own.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in own.iterdir()} == {0o600}
+    assert not (tmp_path / "theirs").exists()
