@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,8 +52,9 @@ def fuse(
     keep_freed_memory()
     pairs = list_pairs(infrared, visible)
     _check_unused(out, [f"{pair.name}.png" for pair in pairs], overwrite)
-    given = parameters_of(method, parameters)
-    network = load_method(method, checkpoint, device, **given)
+    name, preset = method_of(method)
+    given = parameters_of(name, parameters)
+    network = load_method(name, checkpoint, device, preset, **given)
     screen = Screen()
     if network.needs_checkpoint and checkpoint is None:
         screen.say(f"{method} has no checkpoint: its weights are random, and so its images.")
@@ -75,6 +78,18 @@ def _check_unused(out: Path, names: list[str], overwrite: bool) -> None:
             f"{out} already holds {len(there)} of the {len(names)} images ({there[0]}"
             f"{', ...' if there[1:] else ''}); give another folder, or add --overwrite."
         )
+
+
+def method_of(title: str) -> tuple[str, str | None]:
+    """Return name and preset of NAME, NAME/PRESET, or a shipped row such as lkc_funet-tiny."""
+    from pipelines.specs.loading import read_yaml
+
+    row = resources.files("configs") / "methods" / f"{title}.yaml"
+    if re.fullmatch(r"[\w.-]+", title) and row.is_file():
+        entry = read_yaml(Path(str(row)))
+        return entry["name"], entry["params"].get("preset")
+    name, _, preset = title.partition("/")
+    return name, preset or None
 
 
 def parameters_of(method: str, given: list[str] | None) -> dict[str, Any]:

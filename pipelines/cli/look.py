@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from fusion.errors import InputError, did_you_mean
 from fusion.registry import load_method
-from pipelines.cli.fuse import parameters_of
+from pipelines.cli.fuse import method_of, parameters_of
 from pipelines.cli.options import (
     Checkpoint,
     Device,
@@ -81,10 +81,10 @@ def _load(
 
     from pipelines.execution.progress import Screen
 
-    name, _, preset = title.partition("/")
+    name, preset = method_of(title)
     given = parameters_of(name, parameters)
     torch.manual_seed(0)  # random weights must at least be the same ones tomorrow
-    method = load_method(name, checkpoint, device, preset or None, **given)
+    method = load_method(name, checkpoint, device, preset, **given)
     if _untrained(method):
         Screen().say(f"{name} has no checkpoint: its weights are random, and so its feature maps.")
     return method

@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 from fusion.errors import InputError, did_you_mean
 from fusion.looking import profiling
 from fusion.registry import card, cards
+from pipelines.cli.fuse import method_of
 from pipelines.cli.options import Device, Overwrite, check_new
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def profile(
 
     check_new(overwrite, json)
     settings = _settings(size, device, threads, repeats)
-    titles = methods or [known.name for known in cards() if not known.by_name]
+    asked = ["/".join(filter(None, method_of(title))) for title in methods or ()]
+    titles = asked or [known.name for known in cards() if not known.by_name]
     for title in titles:
         card(title.partition("/")[0])  # an unknown name is told before an hour of measuring
     ranks = None if scores is None else _ranks(scores)

@@ -50,7 +50,9 @@ Dataset = Annotated[
         completer=_datasets,
     ),
 ]
-Method = Annotated[str, Parameter(help="NAME, as fuse-then methods lists it.", completer=_methods)]
+Method = Annotated[
+    str, Parameter(help="NAME as fuse-then methods lists it, or NAME/PRESET.", completer=_methods)
+]
 StorePlace = Annotated[
     str | None,
     Parameter(metavar="DIR", help="Where results live (default: $FUSE_THEN_STORE, else ./runs)."),

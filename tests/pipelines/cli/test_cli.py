@@ -20,6 +20,7 @@ from stand_ins import no_report, start_checker
 
 from fusion.pairs import read_rgb
 from pipelines.cli.app import main
+from pipelines.cli.fuse import method_of
 from pipelines.planning.planner import make_plan
 from pipelines.results.comparison import Comparison, RunFailed
 from pipelines.results.finished import read_results
@@ -202,6 +203,19 @@ def test_two_folders_are_fused_into_a_third(
     assert read_rgb(out / names[0]).shape == (96, 96, 3)
 
 
+@pytest.mark.parametrize(
+    ("title", "method"),
+    [
+        ("average", ("average", None)),
+        ("lkc_funet/tiny", ("lkc_funet", "tiny")),
+        ("lkc_funet-tiny", ("lkc_funet", "tiny")),
+        ("../methods/lkc_funet-tiny", ("..", "methods/lkc_funet-tiny")),
+    ],
+)
+def test_a_method_has_one_name_in_all_commands(title: str, method: tuple[str, str | None]) -> None:
+    assert method_of(title) == method
+
+
 def test_images_are_never_written_over(
     scenes_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,6 +242,8 @@ def test_images_are_never_written_over(
     ("words", "sentence"),
     [
         (["averag"], 'There is no fusion method "averag". Did you mean "average"?'),
+        (["lkc_funet/tinny"], 'has no preset "tinny". Did you mean "tiny"?'),
+        (["lkc_funet-tinny"], 'There is no fusion method "lkc_funet-tinny".'),
         (["laplacian", "--set", "level=2"], 'has no parameter "level". Did you mean "levels"?'),
         (["average", "--set", "device=cpu"], '"device" is no parameter; write it beside params'),
         (["average", "--infrared", "/nowhere"], "The image folder /nowhere does not exist"),
