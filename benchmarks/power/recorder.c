@@ -3,7 +3,7 @@
    Each process appends to a file of its own in $POWER_LOG. A record is a head of seven numbers
    (when it was done, what, inode, offset, lengths of two paths and of the bytes), the paths, and
    the bytes. Only calls of libc's symbols are seen: what stdio's own buffers write, or a mapped
-   page, is not, and benchmarks.power.model says so when its disk differs from the real one. */
+   page, is not, and benchmarks.power_cuts says so when its disk differs from the real one. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
