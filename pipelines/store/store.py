@@ -55,6 +55,7 @@ class Store:
         self.paranoid = paranoid
         self.say: Callable[[str], None] = _tell
         self.manifests = Manifests()
+        self._places: dict[str, Path] = {}
 
     @cached_property
     def digests(self) -> FileDigests:
@@ -63,7 +64,10 @@ class Store:
 
     def directory(self, stage: Stage) -> Path:
         """Where the finished stage lies, or will lie."""
-        return self.root / "stages" / stage.kind.name / stage.key
+        place = self._places.get(stage.title)
+        if place is None:  # asked for thousands of times
+            place = self._places[stage.title] = self.root / "stages" / stage.kind.name / stage.key
+        return place
 
     def partial(self, stage: Stage) -> Path:
         """Where the stage is being made; its log stays here when it fails."""
@@ -223,6 +227,7 @@ class Reading:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._read: dict[str, Manifest | None] = {}
+        self._known: dict[str, Manifest | None] = {}
 
     def manifest(self, stage: Stage) -> Manifest | None:
         """Return what `Store.manifest` does."""
@@ -244,10 +249,13 @@ class Reading:
 
     def _recorded(self, stage: Stage) -> Manifest | None:
         """Return a manifest whatever has become of the inputs; None where it is gone or torn."""
-        try:
-            return self._store.manifests.read(self._store.directory(stage) / MANIFEST)
-        except (*NOT_THERE, ValueError):
-            return None
+        if stage.title not in self._known:
+            try:
+                manifest = self._store.manifests.read(self._store.directory(stage) / MANIFEST)
+            except (*NOT_THERE, ValueError):
+                manifest = None
+            self._known[stage.title] = manifest
+        return self._known[stage.title]
 
 
 def open_store(
