@@ -121,6 +121,8 @@ def _state(stage: Stage, store: Store) -> tuple[str, str]:
     if finished is not None:
         manifest = finished.manifest
         return "cached", f" ({manifest.seconds:.0f} s on {manifest.started[:10]})"
+    if (why := store.broken(stage)) is not None:
+        return "to run", f" (broken: {why})"
     log = store.partial(stage) / "log.txt"
     if store.directory(stage).exists():
         return "to run", " (an input has changed)"

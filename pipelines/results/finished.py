@@ -205,8 +205,8 @@ def read_cell(cell: Cell, plan: Plan, store: Store) -> FinishedCell | None:
 
 
 def read_stage(stage: Stage, store: Store) -> FinishedStage | None:
-    """Return a stage if it is finished."""
-    manifest = store.manifest(stage)
+    """Return a stage if it is finished, and holds what was written."""
+    manifest = store.manifest(stage) if store.is_finished(stage) else None
     return FinishedStage(stage, manifest, store.directory(stage)) if manifest else None
 
 

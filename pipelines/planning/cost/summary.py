@@ -55,7 +55,7 @@ def _summary(
     own: Sequence[Stage],
     blocked: Iterable[Stage],
 ) -> list[str]:
-    finished = {stage.title: store.manifest(stage) for stage in own}
+    finished = {s.title: store.manifest(s) if store.is_finished(s) else None for s in own}
     to_run = {s.title: estimator.estimate(s) for s in own if finished[s.title] is None}
     rows = [
         *_rows(to_run.values(), ""),

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from stages import kind_of
 
+from pipelines.cli.plan import _state
 from pipelines.execution.job import Job
-from pipelines.execution.runner import make_here
+from pipelines.execution.runner import Step, make_here
 from pipelines.execution.worker import StageFailed
+from pipelines.results.finished import read_stage
 from pipelines.store import trust
 from pipelines.store.contents import CONTENTS
 from pipelines.store.stage import Kind, Metrics, Stage, stage_of
@@ -168,6 +170,25 @@ def test_a_manifest_whose_result_has_changed_does_not_count(
     assert store.manifest(trained) is None
     path.write_text(json.dumps({**manifest, "seconds": 7.0}))
     assert store.is_finished(trained)
+
+
+def test_a_plan_says_what_is_broken_and_views_take_nothing_from_it(
+    store: Store, fused: Stage, trained: Stage
+) -> None:
+    make_here(fused, store, quiet)
+    folder = make_here(trained, store, quiet)
+    step = Step("train", (trained,))
+    assert step.cached(store)
+    assert _state(trained, store)[0] == "cached"
+    (folder / "history.csv").write_text("epoch,loss\n1,0.")
+    finished = read_stage(trained, store)
+    assert finished is not None
+    assert not finished.intact()
+    flip(folder / "weights.pt")
+    assert not step.cached(store)
+    assert read_stage(trained, store) is None
+    told = " (broken: weights.pt is not what was written (its digest differs))"
+    assert _state(trained, store) == ("to run", told)
 
 
 def test_a_stage_of_before_there_were_lists_is_looked_at_as_far_as_it_goes(
