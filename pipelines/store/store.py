@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from fusion.errors import InputError
 from fusion.files import sync, sync_tree, write_durably
 from fusion.locks import lock_file
+from fusion.mounts import unshared_locks
 from pipelines.store.aside import set_aside
 from pipelines.store.contents import CONTENTS, Contents, list_contents, write_contents
 from pipelines.store.files import FileDigests
@@ -56,6 +57,10 @@ class Store:
         self.say: Callable[[str], None] = _tell
         self.manifests = Manifests()
         self._places: dict[str, Path] = {}
+
+    @cached_property
+    def _unshared(self) -> str | None:
+        return unshared_locks(self.root)
 
     @cached_property
     def digests(self) -> FileDigests:
@@ -117,8 +122,10 @@ class Store:
 
         It is wiped, too, when an input has been made again with another result since. The lock
         dies with its process, so that a killed run blocks nobody. Raises Busy while another
-        process holds it.
+        process holds it, and InputError on a file system that keeps locks to this machine.
         """
+        if self._unshared is not None:
+            raise InputError(f"{self._unshared}, or give another store with --store.")
         name = f"{stage.kind.name}-{stage.key}"
         with locked(self.root, name) as lock:
             partial = self.partial(stage)
