@@ -28,6 +28,7 @@ import psutil
 
 from benchmarks.small_run import COMMAND, Site
 from pipelines.cli.scheduling.server import _free_port, _start, _stop, _wait
+from pipelines.execution.environment import quiet_environment
 
 KINDS = ("command", "worker", "loader", "server", "flow run")
 DEVICES = ("--devices", "rehearse:1")
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextmanager
 def _api(folder: Path) -> Iterator[str]:
     """Serve Prefect's API for the flow runs."""
+    quiet_environment()
     os.environ["PREFECT_HOME"] = str(folder / "api")
     port = _free_port()
     process = _start(port)

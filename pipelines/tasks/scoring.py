@@ -55,6 +55,7 @@ def chain(spec: ScoringSpec, seed: int, images: Images, known: Facts) -> Chain:
 def score(job: Job) -> Metrics:
     """Score the fused test images; keep every image's values beside their means."""
     from fusion.quality.folders import score_images, summary
+    from fusion.torch_tools import resolve_device
 
     dataset = job.dataset()
     scores = score_images(
@@ -62,7 +63,7 @@ def score(job: Job) -> Metrics:
         job.images(dataset.test),
         job.spec["metrics"],
         job.spec["convention"],
-        job.device,
+        str(resolve_device(job.device)),  # a rehearsal's is no name that torch knows
         job.progress("scoring"),
     )
     write_scores(job.out / SCORES, scores.names, scores.metrics, scores.values)

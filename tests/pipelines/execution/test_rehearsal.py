@@ -33,11 +33,12 @@ def silent(done: int, total: int, remark: str) -> None:
 
 @pytest.fixture
 def plan(scenes_root: Path, write_experiment: Write, tmp_path: Path) -> Plan:
-    """A fusion network to be trained, its images detected and segmented, all in bf16."""
+    """A fusion network to be trained, its images detected, segmented and scored, all in bf16."""
     masks = {"name": "masks", "layout": "msrs", "root": str(scenes_root / "msrs")}
     train = {"dataset": masks, "epochs": 1, "batch_size": 2, "crop": 32, **MIXED}
     network = {"name": "lkc_funet", "params": {"preset": "tiny"}, "train": train}
-    path = write_experiment(scenes_root, methods=[network])
+    scoring = {"dataset": masks, "metrics": ["SD"]}
+    path = write_experiment(scenes_root, methods=[network], scoring=scoring)
     changes: dict[str, Any] = {
         "detection.precision": "bf16",
         "detection.batch": 4,
@@ -45,7 +46,7 @@ def plan(scenes_root: Path, write_experiment: Write, tmp_path: Path) -> Plan:
         "segmentation.precision": "bf16",
     }
     spec = load_experiment(str(path), changes)
-    wanted = (task_of("detection"), task_of("segmentation"))
+    wanted = tuple(map(task_of, ("detection", "segmentation", "scoring")))
     made = make_plan(spec, Store(tmp_path / "store"), wanted, lambda title: silent)
     assert made.blocked == ()
     return made
@@ -58,13 +59,13 @@ def make(steps: tuple[Step, ...], store: Store) -> None:
 
 def test_all_that_a_gpu_does_is_rehearsed(plan: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    detection, segmentation = (cell.steps for cell in plan.cells)
+    detection, segmentation, scoring = (cell.steps for cell in plan.cells)
     with ThreadPoolExecutor(2) as both:  # they share the fusion network's steps
         list(both.map(lambda steps: make(steps, store), (detection, segmentation)))
+    make(scoring, store)
     stages = {stage.kind.name: stage for cell in plan.cells for stage in cell.stages}
-    assert {"train_fusion", "fuse", "train_detector", "detect", "train_segmenter", "segment"} <= (
-        stages.keys()
-    )
+    trained = {"train_fusion", "train_detector", "train_segmenter"}
+    assert trained | {"fuse", "detect", "segment", "score"} <= stages.keys()
     used = {
         json.loads((store.directory(stage) / "manifest.json").read_text())["device"]
         for stage in stages.values()
