@@ -147,7 +147,7 @@ def inject(
             yield found.let_fail(error, call)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def command(arguments: Sequence[str] | None = None) -> int:
     """Inject and print; returns 1 when anything ended badly."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fault_injection")
     parser.add_argument("--errno", nargs="+", choices=list(KINDS), default=["EIO", "ENOSPC"])
@@ -175,4 +175,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())
