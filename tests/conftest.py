@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import runpy
 import shutil
 import sqlite3
 import subprocess
@@ -33,9 +34,31 @@ def pytest_configure(config: pytest.Config) -> None:
     # Device locks lie in the temporary folder: a training on this machine must not hold ours.
     (home / "tmp").mkdir()
     os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
+    _listen(home)
     from pipelines.execution.environment import quiet_environment
 
     quiet_environment()
+
+
+CONTACTS = "FUSE_THEN_CONTACTS"
+
+
+def _listen(home: Path) -> None:
+    """Note and refuse what this process, and every Python process under it, says to others."""
+    os.environ.setdefault(CONTACTS, str(home / "contacts.txt"))  # one file for all workers
+    folder = str(Path(__file__).parent / "support" / "listening")
+    sys.path.insert(0, folder)  # workers of ours get their parent's path, other children this:
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder, *([known] if known else [])])
+    runpy.run_path(f"{folder}/sitecustomize.py")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where any library has called anybody."""
+    contacts = Path(os.environ[CONTACTS])
+    if contacts.is_file() and not hasattr(session.config, "workerinput"):
+        print(f"\nSomebody outside was called:\n{contacts.read_text(encoding='utf-8')}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _home(config: pytest.Config) -> Path:

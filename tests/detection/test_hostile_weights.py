@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from hostile_checkpoints import KINDS, saved
 from torch import nn
 
+from benchmarks.hostile_checkpoints import KINDS, saved
 from detection.yolo.checkpoints import load_network, read_checkpoint
 from detection.yolo.ultralytics import prepare
 from fusion.errors import InputError

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostile import NO_FILES, large_png, png
 
+from benchmarks.hostile_files import NO_FILES, large_png, png
 from fusion.errors import InputError
 from fusion.opening import check_file, is_file, read_text
 from fusion.pairs import list_images, read_gray, read_rgb, read_stack

@@ -35,6 +35,12 @@ METHODS = ["visible", "LKC-FUNet (tiny)"]
 DEADLINE_SECONDS = 240.0
 """For what is polled; only a machine that is much too busy comes near it."""
 
+PLANTED = (
+    *("USER", "LOGNAME", "EMAIL", "GIT_AUTHOR_NAME", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN"),
+    *("WANDB_API_KEY", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "ANYTHING"),
+)
+"""Variables whose values nothing that is left may hold."""
+
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 
@@ -77,7 +83,10 @@ class Finished:
 def finished(prefect_harness: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Run the experiment once; every test starts from here."""
     store = tmp_path_factory.mktemp("smoke") / "store"
-    run = fuse_then("compare", "smoke", "--store", str(store))
+    with pytest.MonkeyPatch.context() as planted:
+        for name in PLANTED:
+            planted.setenv(name, f"planted-{name}")
+        run = fuse_then("compare", "smoke", "--store", str(store))
     assert run.code == 0, run.err
     return Finished(store, run)
 
@@ -345,3 +354,14 @@ def processes_on(store: Path) -> list[int]:
         except OSError:  # not ours to read, or gone meanwhile; zombies have none
             continue
     return found
+
+
+def test_nothing_of_the_environment_is_left_behind(finished: Finished) -> None:
+    files = [path for path in finished.store.rglob("*") if path.is_file()]
+    files += [path for path in Path(os.environ["PREFECT_HOME"]).rglob("*") if path.is_file()]
+    assert {"manifest.json", "mlflow.db", "smoke.html", "log.txt"} <= {path.name for path in files}
+    holding = [path for path in files if b"planted-" in path.read_bytes()]
+    assert not holding
+    assert "planted-" not in finished.first.out + finished.first.err
+    page = (finished.store / "reports" / "smoke.html").read_text(encoding="utf-8")
+    assert str(finished.store.parent) not in page

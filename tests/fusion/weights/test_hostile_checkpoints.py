@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile import NO_FILES
-from hostile_checkpoints import KINDS, saved
 
+from benchmarks.hostile_checkpoints import KINDS, saved
+from benchmarks.hostile_files import NO_FILES
 from fusion.errors import InputError
 from fusion.registry import build_method, load_method, method_class
 from fusion.torch_tools import load_checkpoint, write_checkpoint

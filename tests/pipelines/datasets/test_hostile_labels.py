@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import NO_FILES, large_png, png
 
+from benchmarks.hostile_files import NO_FILES, large_png, png
 from fusion.errors import InputError
 from pipelines.datasets.layouts import coco
 from pipelines.datasets.split_files import read_split
