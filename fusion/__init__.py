@@ -8,6 +8,7 @@ import os
 
 # OpenCV reads this once, when it is imported; larger images are refused before they are decoded.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "40000000")
+os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")  # what is wrong with an image, we say
 
 from fusion.registry import build_method, cards, load_method, method_class
 

@@ -235,7 +235,7 @@ def _decoded(path: Path) -> NDArray[Any]:
     if not data:
         raise InputError(f"{path} is empty; replace the file.")
     refused = f"{path} cannot be read as an image; replace the file."
-    if not data.startswith(BEGINNINGS):
+    if not data.startswith(BEGINNINGS) or not _holds_its_chunks(data):
         raise InputError(refused)
     try:
         image: NDArray[Any] | None = cv2.imdecode(
@@ -249,6 +249,17 @@ def _decoded(path: Path) -> NDArray[Any]:
     if image is None:
         raise InputError(refused)
     return image
+
+
+def _holds_its_chunks(data: bytes) -> bool:
+    """Whether a PNG is as long as its chunks say; OpenCV fills what it is told, and then looks."""
+    if not data.startswith(BEGINNINGS[0]):
+        return True
+    place, kind = len(BEGINNINGS[0]), b""
+    while kind != b"IEND" and place + 12 <= len(data):
+        length, kind = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8]
+        place += 12 + length
+    return kind == b"IEND" and place <= len(data)
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:

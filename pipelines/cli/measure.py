@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter
 
 from fusion.errors import InputError, did_you_mean
 from fusion.looking import profiling
+from fusion.opening import read_text
 from fusion.registry import card, cards
 from pipelines.cli.fuse import method_of
 from pipelines.cli.options import Device, Overwrite, check_new
@@ -132,11 +133,14 @@ def _write_costs(path: Path, rows: Sequence[Profile], settings: ProfileSettings)
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
+MOST_BYTES = 1_000_000
+
+
 def _ranks(path: Path) -> dict[str, float]:
     """Read ``{method: mean rank}``; InputError when the file holds anything else."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads(read_text(path, MOST_BYTES))
+    except (InputError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not readable JSON ({error}); check the file.") from error
     if not isinstance(found, dict) or any(type(v) not in (int, float) for v in found.values()):
         raise InputError(f'{path} must map methods to mean ranks: {{"average": 3.5, ...}}.')

@@ -13,6 +13,7 @@ QUIET = {
     "DO_NOT_TRACK": "true",
     "MPLBACKEND": "Agg",
     "OPENCV_IO_MAX_IMAGE_PIXELS": "40000000",
+    "OPENCV_LOG_LEVEL": "OFF",
 }
 """No telemetry, no downloads, no windows, and no images that fill the memory."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fusion.errors import InputError, did_you_mean
+from fusion.opening import read_text
 from pipelines.planning.memory import recall
 from pipelines.planning.plan import Cell, Plan
 from pipelines.specs.experiment import ExperimentSpec
@@ -75,17 +76,25 @@ def _number(found: Lender) -> int:
 
 def _of_file(path: Path) -> Lender:
     try:
-        tables = json.loads(path.read_text(encoding="utf-8"))
+        tables = json.loads(read_text(path, MOST_BYTES))
         found = tables if isinstance(tables, list) else [tables]
         rows = [row for table in found for row in table["rows"] if table["task"]]
-        known = all("kind" in row and "values" in row for row in rows)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        known = all("kind" in row and all(map(_is_value, row["values"])) for row in rows)
+    except (InputError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(_UNREADABLE.format(path=path)) from error
     if not known:
         raise InputError(_UNREADABLE.format(path=path))
     return Lender(path.name, tables=found)
 
 
+def _is_value(value: Any) -> bool:
+    if value is None:
+        return True
+    sd, seeds = value["sd"], value["seeds"]
+    return (sd is None or type(sd) in (int, float)) and type(seeds) is int
+
+
+MOST_BYTES = 32_000_000
 _UNREADABLE = (
     "seed_variance: {path} cannot be read as tables; give a file that fuse-then table EXPERIMENT "
     "--format json wrote, or the name of an experiment in the store."

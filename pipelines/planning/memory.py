@@ -162,7 +162,15 @@ def _plan(path: Path, content: dict[str, Any]) -> Plan:
             fold = Fold(*told["fold"]) if "fold" in told else None
             method, task = methods[told["method"]], task_of(told["task"])
             cells.append(Cell(method, task, told["seed"], steps, disturbed, fold))
-    except (ValidationError, KeyError, InputError) as error:
+    # What somebody has changed by hand may be of any kind, and name itself as its own input.
+    except (
+        ValidationError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        InputError,
+    ) as error:
         raise InputError(
             f"{path} was written by another version of fuse-then; remove it and run its "
             f"experiment again."
