@@ -105,7 +105,9 @@ def bytes_of_files() -> Iterator[Case]:
         sample = parser.samples()[0]
         yield (
             f"{name}: {kind}",
-            lambda folder, parser=parser, made=make(sample): outcome(parser, made, folder),  # type: ignore[misc]
+            lambda folder, parser=parser, make=make, sample=sample: outcome(
+                parser, make(sample), folder
+            ),  # type: ignore[misc]
         )
 
 
