@@ -164,7 +164,7 @@ def names() -> Iterator[Case]:
     def pairs(folder: Path, name: str) -> Outcome:
         for kind in ("ir", "vi"):
             (folder / kind).mkdir()
-            (folder / kind / f"{name}.png").write_bytes(large_png(8))
+            (folder / kind / f"{name.replace('/', '|')[:200]}.png").write_bytes(large_png(8))
         return watched(lambda: list_pairs(folder / "ir", folder / "vi"))
 
     for kind, name in NAMES.items():

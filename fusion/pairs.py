@@ -237,6 +237,8 @@ def _decoded(path: Path) -> NDArray[Any]:
     refused = f"{path} cannot be read as an image; replace the file."
     if not data.startswith(BEGINNINGS) or not _holds_its_chunks(data):
         raise InputError(refused)
+    if data.startswith(BEGINNINGS[0]):  # also where somebody has imported OpenCV before us
+        check_pixels(path, int.from_bytes(data[16:20]), int.from_bytes(data[20:24]))
     try:
         image: NDArray[Any] | None = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED

@@ -131,7 +131,7 @@ def _read(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
     """Return what is remembered in a file; None, and a sentence, where it is torn."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         content = {}
     if isinstance(content, dict) and {"spec", "cells", "stages"} <= content.keys():
         return content

@@ -84,6 +84,7 @@ def test_names_with_markup_and_letters_of_all_writings_are_taken(tmp_path: Path)
 
 IMAGES = {
     "a header of more than all memory": png(2**20 - 1, 2**20 - 1),
+    "a header of more than is read": png(7000, 7000),
     "a header alone": png(1000, 1000),
     "zero pixels": png(0, 0),
     "more pixels than are read": large_png(6400),
