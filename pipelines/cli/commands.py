@@ -130,6 +130,12 @@ COMMANDS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "fuse-then data split mine.yaml --out mine-folds.yaml --folds 5",
         ),
         (
+            "schema",
+            "assets.schema:schema",
+            "Print what an experiment's or a dataset's YAML may hold, for your editor.",
+            "fuse-then schema experiment",
+        ),
+        (
             "weights list",
             "assets.weights:weights_list",
             "List the authors' published weights, and what is here.",

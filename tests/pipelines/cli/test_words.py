@@ -92,6 +92,7 @@ OPTIONS = {
     "profile": "--size --device --threads --repeats --json --scores --plot",
     "data verify": "--set --store",
     "data split": "--out --seed --ratios --folds --set --store",
+    "schema": "",
     "weights list": "",
     "weights verify": "",
     "weights path": "",
