@@ -23,6 +23,8 @@ from pipelines.store.stage import Manifest
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 """Errors by which something else is there, or nothing; by all others the disk does not say."""
+TABLED = (".json", ".npz")
+"""What tables may be made of, beside products."""
 SAMPLED = 8
 """How many images of a stage are read at every use."""
 
@@ -32,7 +34,7 @@ State = tuple[int, int, int]
 def damage(
     folder: Path, manifest: Manifest, names: Sequence[str] = (), *, paranoid: bool = False
 ) -> str | None:
-    """Return what is wrong with the products of a finished stage, None when nothing is seen.
+    """Return what is wrong with what is used of a finished stage, None when nothing is seen.
 
     `names` are its products, for stages of before there were lists; `paranoid` reads every image.
     """
@@ -42,7 +44,7 @@ def damage(
 def product_damages(
     folder: Path, manifest: Manifest, names: Sequence[str] = (), *, paranoid: bool = False
 ) -> Iterator[str]:
-    """Yield what is wrong with the products of a finished stage, a file each."""
+    """Yield what is wrong with what is used of a finished stage, a file each."""
     if manifest.contents is None:
         if manifest.seal is None:  # of before there were lists; others without have no products
             yield from _unlisted(folder, manifest, names, paranoid)
@@ -51,9 +53,21 @@ def product_damages(
     if contents is None:
         yield f"{CONTENTS} is gone or not what was written"
         return
-    files = contents.products
+    files = used(contents)
     read = files.keys() if paranoid else _sampled(files, manifest.key)
     yield from damages(folder, files, read)
+
+
+def used(contents: Contents) -> Files:
+    """Return the files without which a stage does not count.
+
+    Beside the products these are what tables are made of, but for trainings: their other files are
+    curves, and no curve is worth a training.
+    """
+    if any(path.endswith(".pt") for path in contents.products):
+        return contents.products
+    beside = {path: one for path, one in contents.others.items() if path.endswith(TABLED)}
+    return {**contents.products, **beside}
 
 
 def _sampled(files: Iterable[str], key: str) -> set[str]:

@@ -12,7 +12,7 @@ from pipelines.store.aside import set_aside, set_files_aside
 from pipelines.store.contents import READ_AT_ONCE
 from pipelines.store.stage import Manifest
 from pipelines.store.store import MANIFEST, TORN, Busy, Store, locked
-from pipelines.store.trust import contents_of, damages, product_damages
+from pipelines.store.trust import contents_of, damages, product_damages, used
 
 Products = Mapping[str, Sequence[str]]
 """The names of the products by kind, for stages of before there were lists of files."""
@@ -80,9 +80,11 @@ def _read(store: Store, folder: Path, products: Products) -> Looked:
     contents = contents_of(folder, manifest)
     if contents is None:
         return Looked(folder, manifest, wrong)
-    there = {name: one for name, one in contents.others.items() if (folder / name).exists()}
+    needed = used(contents)
+    shown = {name: one for name, one in contents.others.items() if name not in needed}
+    there = {name: one for name, one in shown.items() if (folder / name).exists()}
     others = tuple(damages(folder, there, there))
-    read = [*contents.products.values(), *there.values()]
+    read = [*needed.values(), *there.values()]
     return Looked(folder, manifest, wrong, others, len(read), sum(size for size, _ in read))
 
 

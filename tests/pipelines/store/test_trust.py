@@ -36,6 +36,7 @@ def draw(job: Job) -> Metrics:
     for n in range(IMAGES):
         (job.out / "images" / f"{n:02}.png").write_bytes(random.Random(n).randbytes(300))
     (job.out / "samples.png").write_bytes(b"sheet")
+    (job.out / "curves.json").write_text("[0.5, 0.25]")
     return {"images": IMAGES, "seconds": 0.1}
 
 
@@ -89,6 +90,7 @@ SPOILED: dict[str, tuple[str, Spoil, str]] = {
     "all": ("images", shutil.rmtree, "images/00.png is missing"),
     "no list": (CONTENTS, Path.unlink, "gone or not what was written"),
     "list": (CONTENTS, flip, "gone or not what was written"),
+    "what tables use": ("curves.json", flip, "curves.json is not what was written"),
     "torn": (MANIFEST, lambda path: path.write_bytes(path.read_bytes()[:99]), "is torn"),
     "no manifest": (MANIFEST, Path.unlink, "manifest.json is missing"),
 }
