@@ -54,3 +54,12 @@ def test_hours_are_for_seeds_that_are_raced(
     spec = load_experiment(str(write_experiment(seeds=[0, 1])))
     with pytest.raises(InputError, match="has a list of them; race them with --set"):
         work.plan(spec, None, ())
+
+
+def test_what_is_found_broken_is_said_on_the_screen_and_paranoid_is_the_store(
+    tmp_path: Path,
+) -> None:
+    work = Work(str(tmp_path / "store"), "cpu", None, paranoid=True)
+    assert work.store.paranoid
+    assert work.store.say == work.screen.say
+    assert not Work(str(tmp_path / "store"), "cpu", None).store.paranoid

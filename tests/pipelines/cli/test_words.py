@@ -72,12 +72,12 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 
 NAMES = [words for commands in COMMANDS.values() for words, *_ in commands]
 OPTIONS = {
-    "compare": "--set --store --devices --jobs --skip-blocked --hours",
-    "detect": "--set --store --devices --jobs --skip-blocked --hours",
-    "segment": "--set --store --devices --jobs --skip-blocked --hours",
+    "compare": "--set --store --devices --jobs --skip-blocked --hours --paranoid",
+    "detect": "--set --store --devices --jobs --skip-blocked --hours --paranoid",
+    "segment": "--set --store --devices --jobs --skip-blocked --hours --paranoid",
     "score": "--set --store --devices --jobs --infrared --visible --fused --convention --metrics "
     "--json --per-image --device --skip-blocked",
-    "train-fusion": "--set --store --devices --jobs --skip-blocked",
+    "train-fusion": "--set --store --devices --jobs --skip-blocked --paranoid",
     "plan": "--set --store --devices --jobs --calibrate",
     "power": "--set --store --difference --task --power --from --out --seed-sd --image-sd "
     "--scene-effect --images",

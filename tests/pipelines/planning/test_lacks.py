@@ -101,9 +101,9 @@ def test_the_option_reaches_the_flow(write_experiment: Write) -> None:
 
     fake = SimpleNamespace(compare=compare)
     path = str(write_experiment())
-    for words in ([], ["--skip-blocked"]):
+    for words in ([], ["--skip-blocked"], ["--paranoid"]):
         assert main(["compare", path, *words], flows=lambda: nullcontext(fake)) == 2
-    assert asked == [{}, {"skip_blocked": True}]
+    assert asked == [{}, {"skip_blocked": True}, {"paranoid": True}]
 
 
 def test_all_that_an_experiment_lacks_is_fetched_and_the_rest_said(
