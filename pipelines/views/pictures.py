@@ -15,7 +15,7 @@ from pipelines.results.values import Table
 from pipelines.specs.dataset import DatasetSpec
 from pipelines.store.digests import digest
 from pipelines.tasks.fusion import FUSE
-from pipelines.views.scans import write_scans
+from pipelines.views.scans import link, write_scans
 from pipelines.views.stage_charts import stage_charts
 
 SHEET_PAIRS = 4
@@ -42,7 +42,7 @@ def gather_pictures(results: Results, tables: Iterable[Table]) -> Path:
             seed = lot if kind != FUSE.name or cell.trains_fusion else ""
             title = f"{cell.method.row}, {cell.lot}"
             for path in (*_drawn(stage.folder), *stage_charts(stage.stage, store, title)):
-                _link(path, folder / f"{row}-{kind}{seed}-{path.name}")
+                link(path, folder / f"{row}-{kind}{seed}-{path.name}")
     methods = [(method.row, method.name) for method in results.plan.experiment.methods]
     for table in tables:
         write_ranks(table, folder)
@@ -76,7 +76,7 @@ def write_sheets(results: Results, folder: Path) -> list[Path]:
             if not is_whole_png(drawn):
                 _draw(dataset, part, names, whole, drawn)
             target = folder / f"comparison-{'-'.join(filter(None, (dataset.spec.name, part)))}.png"
-            _link(drawn, target)
+            link(drawn, target)
             written.append(target)
     return written
 
@@ -129,8 +129,3 @@ def _drawn(folder: Path) -> list[Path]:
 
 def _file_name(row: str) -> str:
     return re.sub(r"[^\w.()+-]+", "_", row)
-
-
-def _link(path: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    target.symlink_to(path)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fusion.files import write_atomically
 from pipelines.results.conclusions.designs import Design, Wanted, curve
 from pipelines.results.finished import Results
 from pipelines.results.rounds.runners import runners
@@ -57,5 +58,5 @@ def write_races(results: Results, folder: Path) -> list[Path]:
         from pipelines.views.charts.theme import png
 
         written.append(folder / f"{name}.png")
-        written[-1].write_bytes(png(chart))
+        write_atomically(written[-1], png(chart))
     return written

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fusion.files import write_atomically
 from pipelines.results.values import Table
 from pipelines.tasks.task import task_of
 
@@ -23,6 +24,6 @@ def write_printed(table: Table, methods: Sequence[tuple[str, str]], folder: Path
     drawn = printed_charts(table, looks(methods), task_of(table.task).per_image)
     for name, chart in drawn.items():
         path = folder / f"{'-'.join(filter(None, (table.name, 'paper', name)))}.png"
-        path.write_bytes(png(chart))
+        write_atomically(path, png(chart))
         written.append(path)
     return written

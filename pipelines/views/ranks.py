@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from fusion.files import write_atomically
 from pipelines.results.rows.quality import metric_ranks
 from pipelines.results.values import Table
 from pipelines.tasks.task import task_of
@@ -37,9 +38,9 @@ def write_ranks(table: Table, folder: Path) -> list[Path]:
     from pipelines.views.charts.theme import png
 
     picture, numbers = (folder / f"{table.name}-ranks.{kind}" for kind in ("png", "json"))
-    picture.write_bytes(png(chart))
+    write_atomically(picture, png(chart))
     means = {row: round(fmean(ranks), 4) for row, ranks in _by_mean_rank(table).items()}
-    numbers.write_text(json.dumps(means, indent=1) + "\n", encoding="utf-8")
+    write_atomically(numbers, json.dumps(means, indent=1) + "\n")
     return [picture, numbers]
 
 

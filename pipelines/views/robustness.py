@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fusion.files import write_atomically
 from pipelines.results.finished import Results
 from pipelines.results.robustness import curves
 from pipelines.results.undersampled import disturbed_tables
@@ -38,9 +39,9 @@ def write_robustness(results: Results, folder: Path) -> list[Path]:
         from pipelines.views.charts.theme import png
 
         written.append(folder / f"{name}.png")
-        written[-1].write_bytes(png(chart))
+        write_atomically(written[-1], png(chart))
     for table in disturbed_tables(results):
         for form in ("md", "csv"):
             written.append(folder / f"{table.name}.{form}")
-            written[-1].write_text(render(table, form).rstrip("\n") + "\n", encoding="utf-8")
+            write_atomically(written[-1], render(table, form).rstrip("\n") + "\n")
     return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,7 @@ def write_scans(results: Results, folder: Path) -> list[Path]:
             ]
             contact_sheet(pictures, list(rows[0].pictures), drawn)
         target = folder / f"reconstruction-{name}.png"
-        target.unlink(missing_ok=True)
-        target.symlink_to(drawn)
+        link(drawn, target)
         written.append(target)
     return written
 
@@ -104,3 +104,14 @@ def write_scans(results: Results, folder: Path) -> list[Path]:
 def _by_name(rows: list[Shown]) -> Iterator[tuple[str, list[Shown]]]:
     for name in dict.fromkeys(one.name for one in rows):
         yield name, [one for one in rows if one.name == name]
+
+
+def link(path: Path, target: Path) -> None:
+    """Let `target` show the picture at `path`, whatever it showed before, in one step.
+
+    Two runs may show the same pictures at once.
+    """
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(path)
+    part.replace(target)

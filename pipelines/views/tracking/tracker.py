@@ -116,6 +116,11 @@ class Tracker:
         return self.counts
 
     @property
+    def lock(self) -> Path:
+        """What is to be locked while one process of many writes."""
+        return self._store.root / "locks" / "mlflow"
+
+    @property
     def _note(self) -> Path:
         """Remembers what is in this MLflow: connecting to it costs seconds."""
         spec = spec_digest(self._plan.experiment)

@@ -23,8 +23,8 @@ from pipelines.views.tracking.view import View
 class Tracker:
     """Fails, with the errors given, in the calls that come first."""
 
-    def __init__(self, *errors: Exception) -> None:
-        self.errors, self.calls = list(errors), [""]
+    def __init__(self, lock: Path, *errors: Exception) -> None:
+        self.lock, self.errors, self.calls = lock, list(errors), [""]
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -62,18 +62,35 @@ def run(tracker: Any, said: list[str]) -> list[str]:
         sqlite3.OperationalError("database is locked"),
     ],
 )
-def test_a_run_goes_on_and_tries_again_at_its_end(error: Exception) -> None:
+def test_a_run_goes_on_and_tries_again_at_its_end(error: Exception, tmp_path: Path) -> None:
     said: list[str] = []
-    assert run(Tracker(error), said) == ["prepare", "publish"]
+    assert run(Tracker(tmp_path / "lock", error), said) == ["prepare", "publish"]
     (line,) = said
     assert line.startswith("  missing  MLflow: ")
     assert line.endswith("The next run brings it up to date, and so does fuse-then mlflow sync.")
 
 
-def test_what_is_wrong_with_us_is_raised() -> None:
+def test_what_is_wrong_with_us_is_raised(tmp_path: Path) -> None:
     for error in (InputError("MLflow no longer keeps runs in a folder"), KeyError("ours")):
         with pytest.raises(type(error)):
-            run(Tracker(error), [])
+            run(Tracker(tmp_path / "lock", error), [])
+
+
+def test_runs_of_one_store_write_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    tracker = Tracker(tmp_path / "lock")
+    view: Any = View(tracker, said.append)  # type: ignore[arg-type]
+    monkeypatch.setattr("pipelines.views.tracking.view.LIMIT_SECONDS", 0.05)
+    with locked(tmp_path / "lock", 1.0):
+        view.follow(())  # later, and nothing is said
+        assert said == []
+        view.publish(None, (), Path())
+    assert tracker.calls[1:] == []
+    assert "another process has held" in said[0]
+    view.publish(None, (), Path())
+    assert tracker.calls[1:] == ["publish"]
 
 
 def test_an_error_belongs_to_a_view_by_where_it_comes_from() -> None:
