@@ -8,7 +8,8 @@ store, and on what it reads, are counted; then the N-th fails, for every K-th N:
 once, a full disk (ENOSPC, EDQUOT) or one that is read-only from then on. An undisturbed run on the
 same store follows. What may come of it: the same tables at once, or a sentence and the same tables
 after the second run. Each run is forked from a process that has imported everything, and Prefect
-is not asked to schedule its steps.
+is not asked to schedule its steps; with --whole it is the command itself, and Prefect's home is
+disturbed as well. All calls with one error take hours: --every 10 takes some minutes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 
 from benchmarks.injection.experiment import Product, product_of, write_small
 from benchmarks.injection.shim import KINDS, FailingCalls, compiler
-from benchmarks.injection.warm import Ended, Warm
+from benchmarks.injection.warm import Ended, Warm, run_fresh
 
 SAME, SENTENCE = "same tables", "one sentence, then the same tables"
 TRACEBACK, WRONG, HANGS = "traceback", "wrong", "hangs"
@@ -44,21 +45,27 @@ class Outcome:
 
 
 class Injection:
-    """The small run with failing calls; `close` ends its warm process."""
+    """The small run with failing calls; `close` ends its warm process.
 
-    def __init__(self, home: Path, tracked: bool = False) -> None:
+    A `fresh` one is the whole command in processes of its own, with Prefect and MLflow.
+    """
+
+    def __init__(self, home: Path, tracked: bool = False, fresh: bool = False) -> None:
         self.small, self._store, self._tracked = write_small(home, tracked), home / "store", tracked
         (home / "shim").mkdir()
-        self._calls = FailingCalls(home / "shim")
-        self._warm = Warm(self._calls.environment, home)
+        self._calls, self._home = FailingCalls(home / "shim"), home / "prefect"
+        self._warm = None if fresh else Warm(self._calls.environment, home)
+        if fresh:  # makes Prefect's database, which takes longer than anybody waits
+            self._run(self.small.fresh(self._store))
         self.whole = self._run(self.small.fresh(self._store))
 
     @property
-    def _places(self) -> tuple[Path, Path]:
-        return self._store, self.small.path.parent / "data"
+    def _places(self) -> tuple[Path, ...]:
+        return self._store, self.small.path.parent / "data", self._home
 
     def close(self) -> None:
-        self._warm.close()
+        if self._warm is not None:
+            self._warm.close()
 
     def count(self, error: str) -> int:
         """Return how many calls of a whole run may end with an error."""
@@ -83,7 +90,10 @@ class Injection:
         return product_of(ended, store)
 
     def _command(self, store: Path) -> Ended:
-        return self._warm.run(self.small.words(store), self._tracked)
+        words = self.small.words(store)
+        if self._warm is not None:
+            return self._warm.run(words, self._tracked)
+        return run_fresh(words, {**self._calls.environment, "PREFECT_HOME": str(self._home)})
 
     def _judged(self, ended: Ended) -> tuple[str, str]:
         said = "\n".join(line for line in ended.err.splitlines() if not line.startswith("  done"))
@@ -144,7 +154,10 @@ def inject(
         total = found.count(error)
         print(f"{error}: {total} calls in a whole run", file=sys.stderr, flush=True)
         for call in calls or range(first, total + 1, every):
-            yield found.let_fail(error, call)
+            outcome = found.let_fail(error, call)
+            if outcome.kind in BAD:
+                print(*shown([outcome]), sep="\n", file=sys.stderr, flush=True)
+            yield outcome
 
 
 def command(arguments: Sequence[str] | None = None) -> int:
@@ -155,6 +168,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=1, metavar="N", help="from the N-th on")
     parser.add_argument("--calls", type=int, nargs="+", default=[], metavar="N", help="these alone")
     parser.add_argument("--mlflow", action="store_true", help="with what is told to MLflow")
+    parser.add_argument("--whole", action="store_true", help="the command, with Prefect (slow)")
     parser.add_argument("--sentences", action="store_true", help="show what was said")
     options = parser.parse_args(arguments)
     if compiler() is None:
@@ -162,7 +176,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
         return 1
     begun, outcomes = time.perf_counter(), []
     with tempfile.TemporaryDirectory(prefix="injection-") as folder:
-        found = Injection(Path(folder), options.mlflow)
+        found = Injection(Path(folder), options.mlflow, options.whole)
         try:
             chosen = (options.errno, options.every, options.first, options.calls)
             outcomes = list(inject(found, *chosen))

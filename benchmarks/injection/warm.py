@@ -84,6 +84,24 @@ class Warm:
         self._process.wait()
 
 
+def run_fresh(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
+    """Run the command in processes of its own, all started anew."""
+    known = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **environment}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "pipelines.cli.app", *words],
+            env=known,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return Ended(None, "", "")
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
 def main() -> None:
     """Answer requests from stdin: a line of JSON each way."""
     talk = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -95,6 +95,9 @@ def _make(job: dict[str, Any], device: str, threads: int, talk: IO[str]) -> dict
     log = Path(job["out"]) / LOG
     try:
         _redirect(log)
+    except OSError as error:  # said to the parent alone, for nowhere else is a place
+        return {"error": f"{refusal(error) or error}.", "input": False}
+    try:
         with sampled(Path(job["out"])):
             metrics = _run_body(job, device, threads, talk)
         (Path(job["out"]) / USAGE).write_text(json.dumps(_usage(before)), encoding="utf-8")

@@ -85,6 +85,7 @@ def _start(port: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "pipelines.cli.scheduling.server", str(port)],
         stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what it cannot write, it tells in tracebacks
         env={
             **os.environ,
             "PREFECT__SERVER_EPHEMERAL": "1",

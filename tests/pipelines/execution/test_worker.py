@@ -38,6 +38,15 @@ def numbers(job):
 def bad(job):
     raise InputError("x.png is broken; replace it.")
 
+def full(job):
+    raise OSError(28, "No space left on device")
+
+def unreadable(job):
+    try:
+        raise OSError(5, "Input/output error", "x.png")
+    except OSError as error:
+        raise InputError("x.png cannot be opened; check the file.") from error
+
 def bug(job):
     return {}["key"]
 
@@ -133,6 +142,20 @@ def test_a_bug_names_its_log_where_the_traceback_is(start: Start, job: Job, tmp_
     with pytest.raises(StageFailed, match=rf"bug failed: KeyError: 'key' \(log: {tmp_path}"):
         start().run(job("bug"), tmp_path, ignore)
     assert "Traceback" in (tmp_path / LOG).read_text()
+
+
+def test_what_the_machine_refuses_is_a_sentence_and_the_worker_lives(
+    start: Start, job: Job, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    worker, gone = start(), tmp_path / "gone"
+    with pytest.raises(StageFailed, match=rf"^{tmp_path}: No space left .* free\); make room\.$"):
+        worker.run(job("full"), tmp_path, ignore)
+    with pytest.raises(StageFailed, match=r"^x\.png: Input/output error .* look after the disk\.$"):
+        worker.run(job("unreadable"), tmp_path, ignore)
+    with pytest.raises(StageFailed, match=rf"^{gone}/{LOG}: No such file .* removed meanwhile"):
+        worker.run(job("numbers"), gone, ignore)
+    assert capfd.readouterr() == ("", "")  # no traceback, though there was no log to take it
+    assert worker.run(job("numbers"), tmp_path, ignore)["threads"] == 3
 
 
 def test_a_process_that_dies_is_told_with_its_code(start: Start, job: Job, tmp_path: Path) -> None:
