@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from fusion.errors import InputError
 from pipelines.specs.base import LocalPath, Spec
 from pipelines.specs.layout import Layout, layout_names, layout_of, layouts_that
-from pipelines.specs.values.names import Name
+from pipelines.specs.values.names import Name, Names
 from pipelines.specs.values.seeds import Seed
 
 
@@ -80,8 +80,8 @@ class DatasetSpec(Spec):
     infrared: str
     visible: str
     labels: str | None = None
-    parts: tuple[Name, ...] = Field(default=(), max_length=MOST_CLASSES)
-    classes: tuple[Name, ...] = Field(default=(), max_length=MOST_CLASSES)
+    parts: Names = Field(default=(), max_length=MOST_CLASSES)
+    classes: Names = Field(default=(), max_length=MOST_CLASSES)
     color: Literal["visible", "infrared"] = "visible"
     split: SplitSpec | None = None
     near_duplicates: Literal["found", "none"] | LocalPath = "found"

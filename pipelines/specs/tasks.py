@@ -19,6 +19,7 @@ from pipelines.specs.dataset import DatasetSpec
 from pipelines.specs.values.grid import check_points, readable
 
 HOME = "pipelines.tasks.task"
+NO_PATHS = str.maketrans("/\\", "__")
 
 
 class TaskSpec(Spec):
@@ -40,7 +41,8 @@ class TaskSpec(Spec):
         for values in product(*self.grid.values()):
             point = dict(zip(self.grid, values, strict=True))
             words = (v if isinstance(v, str) else f"{k}={readable(v)}" for k, v in point.items())
-            found[" ".join(words)] = self._at(point)
+            # The words become part of files' names.
+            found[" ".join(words).translate(NO_PATHS)] = self._at(point)
         return found
 
     def _at(self, point: Mapping[str, Any]) -> Self:

@@ -152,15 +152,21 @@ def markdown(table: Table) -> str:
         shown = shown.replace(STAR, f"\\{STAR}")
         return {1: f"**{shown}**", 2: f"<u>{shown}</u>"}.get(rank or 0, shown)
 
-    lines = [f"**{table.title}**", "", "| method | " + " | ".join(table.columns) + " |"]
+    columns = map(_plain_markdown, table.columns)
+    lines = [f"**{_plain_markdown(table.title)}**", "", f"| method | {' | '.join(columns)} |"]
     lines.append("|---|" + "---:|" * len(table.columns))
     for _, title, cells in shown(table, mark):
-        name = title.strip().replace("|", "\\|")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(f"| {_plain_markdown(title.strip())} | " + " | ".join(cells) + " |")
     legend = _legend(table).replace(",", ";")
     legend = legend.replace(STAR, f"\\{STAR}", 1)
     lines += ["", f"Bold: best; underlined: second; {legend}.", ""]
-    return "\n".join([*lines, *(f"- {line}" for line in _lines(table))])
+    notes = (" ".join(line.split()).replace("<", "\\<") for line in _lines(table))
+    return "\n".join([*lines, *(f"- {line}" for line in notes)])
+
+
+def _plain_markdown(name: str) -> str:
+    """Return a name that somebody gave so that it is shown, and makes neither links nor markup."""
+    return re.sub(r"([|<>`\[\]\\])", r"\\\1", " ".join(name.split()))
 
 
 def comma_separated(table: Table) -> str:
@@ -216,7 +222,7 @@ def booktabs(table: Table) -> str:
 
 
 def _comments(table: Table) -> list[str]:
-    return [f"% {line}" for line in (table.title, *_lines(table))]
+    return [f"% {' '.join(line.split())}" for line in (table.title, *_lines(table))]
 
 
 def _marked(table: Table, rules: Rules) -> str:

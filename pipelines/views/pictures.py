@@ -19,6 +19,8 @@ from pipelines.views.scans import link, write_scans
 from pipelines.views.stage_charts import stage_charts
 
 SHEET_PAIRS = 4
+LONGEST_NAME = 120
+"""In bytes, of the 255 that file systems take."""
 BASELINES = ("infrared", "visible")
 """Methods that show a source as it is, which a sheet shows anyway."""
 
@@ -75,7 +77,8 @@ def write_sheets(results: Results, folder: Path) -> list[Path]:
             drawn = store.root / "sheets" / f"{key}.png"
             if not is_whole_png(drawn):
                 _draw(dataset, part, names, whole, drawn)
-            target = folder / f"comparison-{'-'.join(filter(None, (dataset.spec.name, part)))}.png"
+            shown = "-".join(filter(None, (dataset.spec.name, part)))
+            target = folder / f"comparison-{_file_name(shown)}.png"
             link(drawn, target)
             written.append(target)
     return written
@@ -127,5 +130,9 @@ def _drawn(folder: Path) -> list[Path]:
     return sorted([*folder.glob("*.png"), *folder.glob("samples/*.png")])
 
 
-def _file_name(row: str) -> str:
-    return re.sub(r"[^\w.()+-]+", "_", row)
+def _file_name(name: str) -> str:
+    """Return a row's or a data set's name as part of a file's: no path, not too long."""
+    whole = re.sub(r"[^\w.()+-]+", "_", name)
+    if len(whole.encode()) <= LONGEST_NAME:
+        return whole
+    return f"{whole.encode()[:LONGEST_NAME].decode(errors='ignore')}-{digest(name)[:8]}"

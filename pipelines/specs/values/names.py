@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, FailFast
 
 from fusion.errors import is_printable, printable
 
@@ -22,4 +22,6 @@ def _check(name: str, longest: int) -> str:
 
 
 Name = Annotated[str, AfterValidator(partial(_check, longest=LONGEST))]
+Names = Annotated[tuple[Name, ...], FailFast()]
+"""Of many that are wrong, one is told."""
 Label = Annotated[str, AfterValidator(partial(_check, longest=LONGEST_LABEL))]

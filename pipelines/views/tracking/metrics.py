@@ -8,6 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 CLOCKS = ("epoch", "seconds", "time")
+NAME_LENGTH = 250
 VALUE_LENGTH = 500
 """The most characters of a parameter that MLflow takes."""
 POINTS = 500
@@ -34,5 +35,5 @@ def _values(row: Mapping[str, float]) -> dict[str, float]:
 
 
 def metric_name(name: str) -> str:
-    """Return `name` with the characters that MLflow refuses replaced."""
-    return "".join(c if c.isalnum() or c in "_-. /" else "-" for c in name)
+    """Return `name` with the characters that MLflow refuses replaced, cut to its length."""
+    return "".join(c if c.isalnum() or c in "_-. /" else "-" for c in name)[:NAME_LENGTH]

@@ -38,9 +38,12 @@ infrared: uint8, H x W. visible: uint8, H x W x 3 (RGB). fused: uint8, H x W x 3
 visible image has no colour."""
 
 
+LONGEST_NAME = 200
+
+
 def registered_name(row: str) -> str:
     """Return ``fuse-then-ROW``: "LKC-FUNet (tiny)" becomes fuse-then-LKC-FUNet-tiny."""
-    return "fuse-then-" + re.sub(r"[^\w-]+", "-", row).strip("-")
+    return "fuse-then-" + re.sub(r"[^\w-]+", "-", row).strip("-")[:LONGEST_NAME]
 
 
 class Registry:
