@@ -22,6 +22,7 @@ from typing import IO, Any
 from fusion.errors import InputError
 from pipelines.execution import stopping
 from pipelines.execution.environment import QUIET
+from pipelines.execution.faults import room
 from pipelines.execution.usage import SILENT_MINUTES, Pulse, silence_seconds
 
 LOG = "log.txt"
@@ -122,7 +123,12 @@ class Worker:
         if line is None:
             self._lines.put(None)  # the end stays the end
             code = self._process.wait()
-            raise StageFailed(f"The training process ended with code {code}; its log is {log}.")
+            # As it does where a file that is mapped into memory finds no room (SIGBUS).
+            left = room(log)
+            full = f", with {left} free: make room" if left is not None and left.none else ""
+            raise StageFailed(
+                f"The training process ended with code {code}; its log is {log}{full}."
+            )
         message: dict[str, Any] = json.loads(line)
         return message
 

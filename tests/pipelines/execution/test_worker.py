@@ -16,6 +16,7 @@ import pytest
 
 from fusion.errors import InputError
 from pipelines.execution import usage
+from pipelines.execution.faults import Room
 from pipelines.execution.worker import LOG, StageFailed, Worker
 
 pytestmark = pytest.mark.process
@@ -164,6 +165,14 @@ def test_a_process_that_dies_is_told_with_its_code(start: Start, job: Job, tmp_p
         with pytest.raises(StageFailed, match=rf"ended with code 7; its log is {tmp_path}"):
             worker.run(job("dies"), tmp_path, ignore)
     assert "last words" in (tmp_path / LOG).read_text()
+
+
+def test_a_process_that_dies_on_a_full_disk_says_that_it_is_full(
+    start: Start, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.execution.worker.room", lambda place: Room(0, None))
+    with pytest.raises(StageFailed, match=rf"is {tmp_path}/{LOG}, with 0 MB free: make room\.$"):
+        start().run(job("dies"), tmp_path, ignore)
 
 
 def alive(pid: int) -> bool:
