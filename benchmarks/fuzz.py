@@ -82,8 +82,15 @@ def _limited() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def warm_up(tally: Tally) -> None:
+    """Let everything be imported that a reading imports, which takes seconds of no reading."""
+    for sample in PARSERS[tally._name].samples():
+        outcome(PARSERS[tally._name], sample, scratch())
+
+
 def mutated(tally: Tally, executions: int, seconds: float, seed: int) -> None:
     """Read samples, then mutations of them."""
+    warm_up(tally)
     samples, lots, end = PARSERS[tally._name].samples(), random.Random(seed), time.time() + seconds
     for sample in samples:
         tally.execute(sample)
@@ -104,9 +111,7 @@ def guided(tally: Tally, executions: int, seconds: float, seed: int) -> None:
     for number, sample in enumerate(PARSERS[tally._name].samples()):
         (corpus / f"sample-{number}").write_bytes(sample)
     with atheris.instrument_imports(include=["fusion", "pipelines", "detection", "segmentation"]):
-        for sample in PARSERS[tally._name].samples():
-            tally.execute(sample)
-    tally.write()
+        warm_up(tally)
     words = [
         "fuzz",
         str(corpus),

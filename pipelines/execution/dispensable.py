@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from fusion.errors import InputError
+from fusion.errors import InputError, printable, without_passwords
 
 LIMIT_SECONDS = 30.0
 """Nobody waits longer for a view."""
@@ -31,7 +31,8 @@ def is_absence(view: str, error: BaseException) -> bool:
 def missing(view: str, error: BaseException | str, later: str) -> str:
     """Return the line that tells of a view that is not there."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"  missing  {view}: {reason.rstrip('.')[:300]}; the work goes on. {later}"
+    shown = without_passwords(printable(reason)).rstrip(".")[:300]
+    return f"  missing  {view}: {shown}; the work goes on. {later}"
 
 
 @contextmanager

@@ -8,6 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from pipelines.cli.scheduling.server import prefect_server
+from pipelines.execution.dispensable import MLFLOW, Absent, dispensable
+
+pytestmark = pytest.mark.system
 
 CALLS = {
     "connect": "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)",
@@ -43,3 +50,25 @@ def test_this_machine_is_no_stranger(tmp_path: Path) -> None:
 def test_nobody_has_been_called() -> None:
     contacts = Path(os.environ["FUSE_THEN_CONTACTS"])
     assert not contacts.exists() or not contacts.read_text(encoding="utf-8")
+
+
+WORD = "planted-word"
+
+
+def test_no_password_of_an_address_is_said() -> None:
+    """Of Prefect's and MLflow's servers, which are not there."""
+    said: list[str] = []
+    address = f"http://me:{WORD}@127.0.0.1:1/api"
+    with (
+        temporary_settings({PREFECT_API_URL: address}),
+        prefect_server(said.append) as there,
+    ):
+        assert there is None
+    with dispensable(MLFLOW, "Later.", said.append):
+        raise requests.ConnectionError(f"Max retries exceeded with {address}")
+    with pytest.raises(Absent) as caught:
+        raise Absent(f"There is no MLflow at {address}.")
+    assert len(said) == 2
+    for line in (*said, str(caught.value)):
+        assert "http://***@127.0.0.1:1/api" in line
+        assert WORD not in line
