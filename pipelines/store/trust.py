@@ -116,7 +116,7 @@ def contents_of(folder: Path, manifest: Manifest) -> Contents | None:
         return None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=128)
 def _contents(path: str, sha256: str) -> Contents:
     return read_contents(Path(path))
 
