@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fusion.errors import InputError
@@ -17,6 +18,8 @@ from pipelines.store.stage import Stage
 from pipelines.store.store import Store
 
 SPACE, IGNORED = "FUSE_THEN_SPACE", "ignore"
+UNMEASURED = (InputError, OSError, ValueError, KeyError, TypeError)
+"""What no run fails for: that its cost, or that of a stage of another version, is not known."""
 LEAST = 1_000_000
 """Bytes without which no stage is begun, however little it leaves."""
 ALL_THE_SAME = f"or set {SPACE}={IGNORED} to begin all the same"
@@ -61,16 +64,16 @@ class RoomAhead:
     def _left(self) -> Room | None:
         return None if os.environ.get(SPACE) == IGNORED else room(self._store.root)
 
-    def _estimate(self, stages: Iterable[Stage]) -> None:
+    def _estimate(self, stages: Sequence[Stage]) -> None:
         """Estimate what stages will leave; of what cannot be measured nothing is known."""
         works = Works()
         kept = Networks(self._store, (NO_SLOT,), lambda _: lambda *_: None, None)
-        estimator = Estimator("", read_history(self._store, works), works, kept)
-        for stage in stages:
-            try:
-                self._stored[stage.title] = estimator.stored(stage) or 0.0
-            except (InputError, OSError):
-                self._stored[stage.title] = 0.0
+        self._stored |= dict.fromkeys((stage.title for stage in stages), 0.0)
+        with contextlib.suppress(*UNMEASURED):
+            estimator = Estimator("", read_history(self._store, works), works, kept)
+            for stage in stages:
+                with contextlib.suppress(*UNMEASURED):
+                    self._stored[stage.title] = estimator.stored(stage) or 0.0
 
     def _needed(self, stage: Stage) -> float:
         """Return what a stage will still add to what an interrupted run has left of it."""
@@ -82,4 +85,10 @@ class RoomAhead:
 
 
 def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """Return the bytes of all files in a folder, in which another process may be at work."""
+    found = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                found += (Path(place) / name).stat().st_size
+    return found

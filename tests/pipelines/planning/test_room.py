@@ -70,6 +70,21 @@ def test_finished_stages_and_what_a_killed_run_has_left_need_no_room_again(
     assert RoomAhead(store).lacking([step(LARGE)]) is None
 
 
+def test_a_cost_that_cannot_be_told_stops_no_run(
+    store: Store, free: Free, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free(2 * MB)
+    partial = store.partial(LARGE)
+    partial.mkdir(parents=True)
+    (partial / "gone.part").symlink_to("nowhere")  # as where another process has just removed it
+
+    def refuse(*_: object) -> float:
+        raise OSError("the data cannot be read")
+
+    monkeypatch.setattr(Estimator, "stored", refuse)
+    assert RoomAhead(store).lacking([step(LARGE)]) is None
+
+
 def test_nothing_is_begun_where_no_further_file_can_be_made(store: Store, free: Free) -> None:
     free(10**12, 0)
     told = RoomAhead(store).lacking([step(SMALL)])
