@@ -69,8 +69,8 @@ def _look(store: Store, folder: Path, products: Products) -> Looked:
 def _read(store: Store, folder: Path, products: Products) -> Looked:
     try:
         manifest = store.manifests.read(folder / MANIFEST)
-    except FileNotFoundError:
-        return Looked(folder, None, (f"{MANIFEST} is missing",))
+    except FileNotFoundError:  # or the whole stage, by now
+        return Looked(folder, None, (f"{MANIFEST} is missing",) if folder.is_dir() else ())
     except ValueError:
         return Looked(folder, None, (TORN,))
     if (manifest.kind, manifest.key) != (folder.parent.name, folder.name):
@@ -127,9 +127,18 @@ def repair(store: Store, looked: Sequence[Looked]) -> Iterator[str]:
             continue
         try:
             with locked(store.root, one.title.replace("/", "-")):
-                yield from _repaired(store, one, why)
+                if _is_as_it_was(store, one):
+                    yield from _repaired(store, one, why)
         except Busy:
             yield f"{one.title} is being made by another process, and left alone"
+
+
+def _is_as_it_was(store: Store, one: Looked) -> bool:
+    """Whether no other run has made a stage again since it was looked at."""
+    try:
+        return store.manifests.read(one.folder / MANIFEST) == one.manifest
+    except (OSError, ValueError):
+        return one.manifest is None
 
 
 def _repaired(store: Store, one: Looked, why: str | None) -> Iterator[str]:

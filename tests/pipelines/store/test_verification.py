@@ -15,6 +15,7 @@ from pipelines.execution.runner import make_here
 from pipelines.store.contents import CONTENTS
 from pipelines.store.stage import Kind, Stage, stage_of
 from pipelines.store.store import MANIFEST, Store, locked
+from pipelines.store.verification import look, repair
 
 
 @pytest.fixture
@@ -144,3 +145,16 @@ def test_a_stage_that_is_being_made_is_left_alone(
     with locked(store.root, fused.title.replace("/", "-")):
         assert f"{fused.title} is being made by another" in verified(store, capsys, "--repair")[1]
     assert store.directory(fused).is_dir()
+
+
+def test_a_stage_made_again_meanwhile_is_left_alone(
+    store: Store, made: tuple[Stage, Stage]
+) -> None:
+    fused = made[0]
+    (store.directory(fused) / "images" / "05.png").write_bytes(b"")
+    looked = look(store, {}, lambda *_: None)
+    manifest = store.directory(fused) / MANIFEST
+    make_here(fused, store, quiet)
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "seconds": 7.0}))
+    assert list(repair(store, looked)) == []
+    assert store.is_finished(fused)
