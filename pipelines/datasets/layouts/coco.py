@@ -20,8 +20,8 @@ from fusion.opening import check_file, read_bytes
 from pipelines.datasets.labels import boxes
 from pipelines.specs.layout import Labels, Layout, Size
 
-MOST_BYTES = 32_000_000
-"""What JSON stands for may take thirty times as much memory."""
+MOST_BYTES, MOST_VALUES = 200_000_000, 10_000_000
+"""Of a file: what it says, and what that becomes in memory, fit into a gigabyte together."""
 Id = int | float | str
 Entry = dict[str, Any]
 
@@ -92,8 +92,13 @@ def _load(path: Path) -> Coco:
 
 @lru_cache(maxsize=3)  # train, val and test
 def _parsed(path: Path, _changed: int, _bytes: int) -> Coco:
+    content = read_bytes(path, MOST_BYTES)
+    if (values := sum(map(content.count, (b",", b"[", b"{")))) > MOST_VALUES:
+        raise InputError(
+            f"{path} holds some {values:,} values, and at most {MOST_VALUES:,} are read; split it."
+        )
     try:
-        data = json.loads(read_bytes(path, MOST_BYTES).decode("utf-8-sig"))
+        data = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a readable JSON file ({error}); replace it.") from error
     images: dict[str, Entry] = {}

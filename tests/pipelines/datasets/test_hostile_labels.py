@@ -168,6 +168,12 @@ def test_a_file_of_coco_that_is_no_file_is_refused_when_it_is_listed(tmp_path: P
         refusal(lambda path=path: coco.find(path))  # type: ignore[misc]
 
 
+def test_a_file_of_coco_that_would_fill_the_memory_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"[" + b"[]," * (coco.MOST_VALUES // 2) + b"[]]")
+    assert "holds some 10,000,002 values" in refusal(lambda: coco.find(path))
+
+
 SPLITS = {
     "a bomb": "a: &a [x]\n" + "".join(f"{n}: &{n} [*a]\n" for n in "b") + "train: [[[" * 50,
     "names that are lists": "train: [[a]]\ntest: [a]",
