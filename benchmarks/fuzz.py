@@ -16,7 +16,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from typing import Any
 
 from benchmarks.common import table
 from benchmarks.mutation import LONGEST, mutate
-from benchmarks.parsers import MEGABYTES, PARSERS, SECONDS, outcome, scratch
+from benchmarks.parsers import MEGABYTES, PARSERS, SCRATCH, SECONDS, outcome, scratch
 
 WITHOUT = "atheris is not installed (pip install atheris): samples are mutated, and nothing guides."
 WRITTEN_EVERY = 500
@@ -140,12 +139,17 @@ def fuzzed(name: str, options: Any) -> dict[str, object]:
     command += ["--executions", str(options.executions), "--seconds", str(options.seconds)]
     log = options.keep / f"{name}.log"
     started = time.perf_counter()
-    with log.open("wb") as stream:
+    memory = Path("/dev/shm")
+    place = memory if memory.is_dir() else None
+    with (
+        log.open("wb") as stream,
+        tempfile.TemporaryDirectory(prefix="fuse-then-fuzz-", dir=place) as folder,
+    ):
         code = subprocess.run(
             [*command, "--seed", str(options.seed)],
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", SCRATCH: folder},
             check=False,
         ).returncode
     facts = options.keep / f"{name}.json"
@@ -179,10 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.one:
         tally = Tally(options.one, options.keep)
         search = guided if has_atheris() else mutated
-        try:
-            search(tally, options.executions, options.seconds, options.seed)
-        finally:
-            shutil.rmtree(scratch(), ignore_errors=True)
+        search(tally, options.executions, options.seconds, options.seed)
         return 0
     options.keep = options.keep or Path(tempfile.mkdtemp(prefix="fuse-then-fuzz-"))
     options.keep.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import resource
 import tempfile
 import time
@@ -25,6 +26,7 @@ from fusion.errors import InputError
 
 SECONDS, MEGABYTES = 2.0, 1000
 """What one reading may take, at most; a busy machine is given more by its callers."""
+SCRATCH = "FUSE_THEN_SCRATCH"
 CLASSES, SIZE = ("car", "person"), (16, 12)
 Parse = Callable[[Path], object]
 
@@ -318,7 +320,5 @@ PARSERS: dict[str, Parser] = {
 
 @cache
 def scratch() -> Path:
-    """Return a folder for the files of a process, in memory where there is one."""
-    memory = Path("/dev/shm")
-    place = memory if memory.is_dir() else None
-    return Path(tempfile.mkdtemp(prefix="fuse-then-parsers-", dir=place))
+    """Return a folder for the files of a process: that which its parent will remove, if it says."""
+    return Path(os.environ.get(SCRATCH) or tempfile.mkdtemp(prefix="fuse-then-parsers-"))
