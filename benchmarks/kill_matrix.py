@@ -148,7 +148,7 @@ def _kill(run: subprocess.Popen[bytes], kind: str, seconds: float, lots: random.
     while run.poll() is None:
         victims = _victims(run.pid, kind) if time.monotonic() >= moment else []
         if victims:
-            time.sleep(lots.uniform(0.0, 0.3))
+            time.sleep(0.0 if kind == "loader" else lots.uniform(0.0, 0.3))
             try:
                 os.kill(lots.choice(victims), signal.SIGKILL)
             except ProcessLookupError:

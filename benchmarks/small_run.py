@@ -21,7 +21,7 @@ methods:
   - use: lkc_funet-tiny
     train: {dataset: smoke-segmentation, epochs: 2, batch_size: 4, crop: 32, learning_rate: 1.0e-3,
             checkpoint_minutes: 0}
-detection: {dataset: smoke-detection, model: yolov5n, image_size: 64, epochs: 2, batch: 4,
+detection: {dataset: smoke-detection, model: yolov5n, image_size: 64, epochs: 4, batch: 4,
             loader_processes: 2, checkpoint_minutes: 0}
 segmentation: {dataset: smoke-segmentation, architecture: DeepLabV3Plus, encoder: mobilenet_v2,
                height: 64, width: 64, epochs: 2, batch: 4, learning_rate: 0.01,
