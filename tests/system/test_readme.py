@@ -78,6 +78,16 @@ def test_every_command_parses() -> None:
         assert function.__module__.startswith("pipelines.cli."), command
 
 
+def test_what_happens_when_is_held_by_tests() -> None:
+    table = README.split("## What happens when ...")[1].split("\n## ")[0]
+    named = re.findall(r"\| `([\w/]+\.py)(?:::(\w+))?` \|$", table, re.MULTILINE)
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    assert len(named) == len(lines) - 1 > 15
+    for file, function in named:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert f"def {function or 'test_'}" in text, (file, function)
+
+
 WORDS = ("NAME", "mine", "my_package", "runs", "*")
 """What makes a path one of the reader's own."""
 
