@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,9 @@ from pydantic import BeforeValidator
 
 from fusion.errors import did_you_mean
 from fusion.settings import Settings
+
+STARTS = Path(str(resources.files("configs"))) / "starts"
+"""Weights that trainings may start from, with how they were made (README.md there)."""
 
 
 class Spec(Settings):
@@ -42,6 +46,17 @@ def said(error: Any) -> str:
         if len(known) > FEW:
             return f"not known.{did_you_mean(str(error['input']), known)}".removesuffix(".")
     return str(error["msg"].removeprefix("Value error, ").removesuffix("."))
+
+
+def starting_point(value: Any) -> Any:
+    """Replace what `expand` does; one word alone names weights that come with this package."""
+    if not isinstance(value, str) or not re.fullmatch(r"[\w-]+", value) or Path(value).exists():
+        return expand(value)
+    path = STARTS / f"{value}.pt"
+    if path.is_file():
+        return str(path)
+    hint = did_you_mean(value, sorted(one.stem for one in STARTS.glob("*.pt")))
+    raise ValueError(f'"{value}" is no file, and no weights of that name come with us.{hint}')
 
 
 LocalPath = Annotated[Path, BeforeValidator(expand)]

@@ -19,7 +19,7 @@ from pydantic import field_validator
 from detection.joining import JOIN_IOU
 from detection.settings import CONFIDENCE, NMS_IOU, STRIDE, DetectorSettings, Engine
 from pipelines.execution.job import Job, pictured
-from pipelines.specs.base import expand
+from pipelines.specs.base import starting_point
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
 from pipelines.store.stage import Kind, Metrics, Stage, stage_of
@@ -55,7 +55,7 @@ class DetectionSpec(DetectorSettings, TaskSpec):
 
     labels_for: ClassVar[str | None] = "detection"
     engine: Engine = "faster"
-    _expanded = field_validator("initial_checkpoint", mode="before")(expand)
+    _expanded = field_validator("initial_checkpoint", mode="before")(starting_point)
 
 
 def chain(spec: DetectionSpec, seed: int, images: Images, known: Facts) -> Chain:

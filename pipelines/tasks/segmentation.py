@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 
 from pipelines.execution.job import Job, pictured
-from pipelines.specs.base import expand
+from pipelines.specs.base import starting_point
 from pipelines.specs.tasks import TaskSpec
 from pipelines.store.digests import derive_seed
 from pipelines.store.stage import Kind, Metrics, Stage, stage_of
@@ -38,7 +38,7 @@ class SegmentationSpec(SegmenterSettings, TaskSpec):
     """The segmenter that is retrained on each method's images, and its budget."""
 
     labels_for: ClassVar[str | None] = "segmentation"
-    _expanded = field_validator("encoder_checkpoint", mode="before")(expand)
+    _expanded = field_validator("encoder_checkpoint", mode="before")(starting_point)
 
 
 def chain(spec: SegmentationSpec, seed: int, images: Images, known: Facts) -> Chain:
