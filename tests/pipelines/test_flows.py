@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Failed
 
 from fusion.errors import InputError
-from pipelines.flows import Work, _failure
 from pipelines.specs.loading import load_experiment
+from pipelines.work import Work, _failure
 
 
 class Future:

@@ -15,6 +15,7 @@ from stand_ins import start_checker
 from synthetic_store import finish
 
 from pipelines import flows
+from pipelines import work as steps
 from pipelines.cli.app import main
 from pipelines.planning import planner
 from pipelines.planning.plan import Plan
@@ -81,7 +82,7 @@ def test_a_cached_comparison_does_each_thing_once(
     (store.root / "mlflow.db").write_bytes(mlflow_template.path.read_bytes())
     monkeypatch.setattr(flows, "create_markdown_artifact", lambda *_, **__: None)
     start = planner.make_plan
-    monkeypatch.setattr(flows, "make_plan", lambda *given: start(*given, start_checker))
+    monkeypatch.setattr(steps, "make_plan", lambda *given: start(*given, start_checker))
     boxes = {"name": "boxes", "layout": "m3fd", "root": str(scenes_root / "m3fd")}
     boxes["split"] = {"file": str(scenes_root / "m3fd" / "split.yaml")}
     path = write_experiment(methods=["average", "visible"], seeds=[0, 1])

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 PACKAGES = ("pipelines", "detection", "segmentation", "fusion", "configs")
-BY_THEMSELVES = ("__init__", "__main__")
-"""Modules that every folder may have; they are no entries of it."""
+BY_THEMSELVES = ("__init__", "__main__", "README")
+"""What every folder may have; they are no entries of it."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import cv2
 import pytest
 from stand_ins import no_report
 
+from pipelines import work as steps
 from pipelines.cli.app import main
 from pipelines.execution.runner import Step, make_step
 from pipelines.planning.plan import Plan
@@ -231,12 +232,11 @@ def test_mlflow_shows_a_parent_with_one_child_per_cell(finished: Finished) -> No
 def test_a_second_run_is_cached_and_prints_the_same_tables(
     finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines import flows
 
     def refuse(step: Step, *_: object) -> None:
         raise AssertionError(f"{step.title} is finished, and was to be made again")
 
-    monkeypatch.setattr(flows, "make_step", refuse)
+    monkeypatch.setattr(steps, "make_step", refuse)
     before = manifests(finished.store)
     run = fuse_then("compare", "smoke", "--store", str(finished.store))
     assert run.code == 0, run.err
@@ -264,8 +264,6 @@ def states_of_last_flow_run() -> Counter[str] | None:
 def test_a_failing_cell_stops_no_sibling_and_the_next_run_completes_it(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines import flows
-
     store = finished.copy(tmp_path / "store")
     sibling = forget(store, METHODS[0], "detection")
     victim = forget(store, METHODS[1], "segmentation")
@@ -275,7 +273,7 @@ def test_a_failing_cell_stops_no_sibling_and_the_next_run_completes_it(
         make_step(step, store, slots, 0.0 if step.title == failing else timeout, report)
 
     with monkeypatch.context() as patch:
-        patch.setattr(flows, "make_step", no_time)
+        patch.setattr(steps, "make_step", no_time)
         kept = manifests(store)
         run = fuse_then("compare", "smoke", "--store", str(store))
     assert run.code == 1

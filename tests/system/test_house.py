@@ -15,6 +15,7 @@ FLOORS = (("pipelines",), ("detection", "segmentation"), ("fusion",), ("configs"
 ROOMS = (
     ("pipelines.cli",),
     ("pipelines.flows",),
+    ("pipelines.work",),
     ("pipelines.views",),
     ("pipelines.results",),
     ("pipelines.planning",),
@@ -40,7 +41,7 @@ HOMES = {
     "segmentation_models_pytorch": ("segmentation.model",),
     "timm": ("segmentation.model",),  # asked which encoders it has; the networks are smp's
     "albumentations": ("segmentation.samples",),
-    "prefect": ("pipelines.flows", "pipelines.cli.scheduling"),
+    "prefect": ("pipelines.flows", "pipelines.work", "pipelines.cli.scheduling"),
     "mlflow": ("pipelines.views.tracking",),
     "altair": ("pipelines.views.charts",),
     "vl_convert": ("pipelines.views.charts",),

@@ -16,8 +16,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
+from typing import Any
 
 from pipelines.cli.scheduling.database import prepare_database
 from pipelines.execution.dispensable import LIMIT_SECONDS, PREFECT, missing
@@ -34,6 +35,35 @@ def prefect_server(say: Callable[[str], None]) -> Iterator[str | None]:
 
     Yields its address, or None where none answers in time, after `say` was told so in a line.
     """
+    begun, port = time.monotonic(), _free_port()
+    # To import Prefect takes a second, in which its server starts; where another one turns out to
+    # be configured in a profile, ours is stopped again.
+    known = "prefect" in sys.modules or os.environ.get("PREFECT_API_URL")
+    process = None if known else _start(port)
+    try:
+        from prefect.settings import PREFECT_API_URL
+
+        if configured := PREFECT_API_URL.value():
+            if process is not None:
+                _stop(process)
+            with _limited():
+                yield _configured(configured, say)
+        else:
+            process = process or _start(port)
+            url = f"http://127.0.0.1:{port}/api"
+            import_module("pipelines.flows")  # takes as long as the server's start
+            why = _wait(process, url, begun + LIMIT_SECONDS)
+            if why is not None:
+                say(missing(PREFECT, why, f"{LATER} See why with `prefect server start`."))
+            with _limited(url):
+                yield url if why is None else None
+    finally:
+        if process is not None:
+            _stop(process)
+
+
+def _limited(own: str | None = None) -> AbstractContextManager[Any]:
+    """Let no request to Prefect take long, and go to our `own` server where there is one."""
     from prefect.settings import (
         PREFECT_API_REQUEST_TIMEOUT,
         PREFECT_API_URL,
@@ -42,32 +72,21 @@ def prefect_server(say: Callable[[str], None]) -> Iterator[str | None]:
         temporary_settings,
     )
 
-    limits = {
+    limits: dict[Any, Any] = {
         PREFECT_API_REQUEST_TIMEOUT: REQUEST_SECONDS,
         PREFECT_CLIENT_MAX_RETRIES: RETRIES,
     }
-    if url := PREFECT_API_URL.value():
-        there = answers(url)
-        if not there:
-            say(missing(PREFECT, f"no server answers at {url} (PREFECT_API_URL)", LATER))
-        with temporary_settings(limits):
-            yield url if there else None
-        return
-    begun = time.monotonic()
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    process = _start(port)
-    try:
-        import_module("pipelines.flows")  # takes as long as the server's start: do both at once
-        why = _wait(process, url, begun + LIMIT_SECONDS)
-        if why is not None:
-            say(missing(PREFECT, why, f"{LATER} See why with `prefect server start`."))
+    if own is not None:
         # Nobody hears heartbeats here, and their thread ends up to a second after its flow.
-        own = {PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-        with temporary_settings({**own, **limits}):
-            yield url if why is None else None
-    finally:
-        _stop(process)
+        limits |= {PREFECT_API_URL: own, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    return temporary_settings(limits)
+
+
+def _configured(url: str, say: Callable[[str], None]) -> str | None:
+    if answers(url):
+        return url
+    say(missing(PREFECT, f"no server answers at {url} (PREFECT_API_URL)", LATER))
+    return None
 
 
 def answers(url: str) -> bool:

@@ -16,9 +16,10 @@ from prefect.exceptions import CancelledRun
 from prefect.states import Cancelling, Running
 
 from fusion.errors import InputError
-from pipelines import flows
+from pipelines import work as steps
 from pipelines.cli.scheduling import cancelling
 from pipelines.cli.scheduling.running import Flows, run_flow
+from pipelines.execution import stopping
 from pipelines.execution.stopping import Stopped, stoppable
 from pipelines.execution.worker import StageFailed
 
@@ -97,17 +98,17 @@ def test_without_prefect_a_chain_ends_at_the_step_that_fails(
         made.append(step)
         if title == "fails":
             raise StageFailed("no memory")
-        return flows.Completed(message=title)
+        return steps.Completed(message=title)
 
-    monkeypatch.setattr(flows, "make", SimpleNamespace(fn=make))
-    submit: Any = flows._submit_plainly
-    first = submit("works", flows.quote("a"), None, 1.0, [])
-    second = submit("fails", flows.quote("b"), None, 1.0, [first])
-    third = submit("never", flows.quote("c"), None, 1.0, [first, second])
-    every = list(flows.as_completed([first, second, third]))
+    monkeypatch.setattr(steps, "make", SimpleNamespace(fn=make))
+    submit: Any = steps._submit_plainly
+    first = submit("works", steps.quote("a"), None, 1.0, [])
+    second = submit("fails", steps.quote("b"), None, 1.0, [first])
+    third = submit("never", steps.quote("c"), None, 1.0, [first, second])
+    every = list(steps.as_completed([first, second, third]))
     assert len(every) == 3
     assert made == ["a", "b"]
-    assert [flows._failure(one) for one in (first, second, third)] == [None, "no memory", None]
+    assert [steps._failure(one) for one in (first, second, third)] == [None, "no memory", None]
 
 
 class Client:
@@ -131,6 +132,7 @@ def test_the_cancel_button_stops_a_run_as_sigterm_does(monkeypatch: pytest.Monke
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(uuid4()))
     monkeypatch.setattr("prefect.client.orchestration.get_client", lambda **_: client)
     monkeypatch.setattr(cancelling, "ASK_SECONDS", 0.01)
+    monkeypatch.setattr(stopping, "_subprocesses", set())  # but for those of other tests
     ended: list[Any] = []
 
     class InPrefect(Flow):

@@ -60,6 +60,26 @@ def test_a_configured_server_that_is_gone_is_one_line(monkeypatch: pytest.Monkey
     assert line.startswith("  missing  Prefect: no server answers at http://127.0.0.1:1/api")
 
 
+def test_a_server_that_a_profile_names_is_used_and_ours_is_stopped(tmp_path: Path) -> None:
+    profile = 'active = "lab"\n[profiles.lab]\nPREFECT_API_URL = "http://127.0.0.1:1/api"\n'
+    (tmp_path / "profiles.toml").write_text(profile)
+    code = (
+        "import psutil\nfrom pipelines.cli.scheduling.server import prefect_server\n"
+        "with prefect_server(print) as there: print(there, psutil.Process().children())"
+    )
+    environment = {key: v for key, v in os.environ.items() if key != "PREFECT_API_URL"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "PREFECT_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line, last = done.stdout.splitlines()
+    assert "no server answers at http://127.0.0.1:1/api" in line
+    assert last == "None []"
+
+
 def test_it_answers_until_its_parent_is_killed(tmp_path: Path) -> None:
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
     with subprocess.Popen(

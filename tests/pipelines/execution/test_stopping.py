@@ -28,6 +28,8 @@ from pipelines.execution.stopping import stoppable
 from pipelines.execution.worker import Worker
 
 job = {"kind": "trains", "body": "more_stages:trains", "spec": {}, "inputs": {}, "local": {}}
+for number in (signal.SIGHUP, signal.SIGQUIT):  # which nohup, or a shell's "&", may have taken
+    signal.signal(number, signal.SIG_DFL)
 tell = lambda text: print(text, file=sys.stderr, flush=True)
 with stoppable(tell, end_process=True), Worker("cpu", 1, 600.0) as worker:
     run = lambda: worker.run(job, Path.cwd(), lambda *pids: print(*pids[:2], flush=True))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from stand_ins import no_report, start_checker
 
-from pipelines import flows
+from pipelines import work as steps
 from pipelines.planning.plan import Cell, Plan
 from pipelines.planning.planner import make_plan
 from pipelines.results.finished import read_results
@@ -22,6 +22,7 @@ from pipelines.specs.method import MethodSpec
 from pipelines.store.store import Store
 from pipelines.tasks.task import task_of, tasks
 from pipelines.views.formats import render
+from pipelines.work import Work
 
 Write = Callable[..., Path]
 METHODS = ["infrared", "visible", "early", "late"]
@@ -72,10 +73,10 @@ def test_a_row_that_joins_waits_for_all_that_it_joins(
         state = SimpleNamespace(is_completed=lambda: True)
         return SimpleNamespace(title=title, wait=lambda: None, state=state)
 
-    monkeypatch.setattr(flows.make, "submit", submit)
-    monkeypatch.setattr(flows, "as_completed", lambda futures: futures)
+    monkeypatch.setattr(steps, "_submit_plainly", submit)
+    monkeypatch.setattr(steps, "as_completed", lambda futures: futures)
     made = plan()
-    work = flows.Work(str(tmp_path), "cpu", 1)
+    work = Work(str(tmp_path), "cpu", 1)
     assert work.run(made, [one.steps for one in made.cells]) == []
     assert waited["detect on late (seed 0)"] >= {
         "detect on infrared (seed 0)",

@@ -15,13 +15,14 @@ from stand_ins import start_checker
 from fusion.errors import InputError
 from fusion.weights import catalogue
 from fusion.weights.catalogue import Published, WeightFile
-from pipelines import flows
-from pipelines.cli import assets
+from pipelines import work as steps
 from pipelines.cli.app import main
+from pipelines.cli.assets import weights as assets
 from pipelines.planning import planner
 from pipelines.planning.lacks import assumed_data, lacks_of
 from pipelines.specs.loading import load_experiment
 from pipelines.tasks.task import tasks
+from pipelines.work import Work
 
 Write = Callable[..., Path]
 SHIP = {"name": "ship", "label": "SHIP", "checkpoint": "published"}
@@ -66,14 +67,14 @@ def test_what_is_there_is_not_lacking(write_experiment: Write, home: Path) -> No
 
 
 @pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., flows.Work]:
+def work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Work]:
     start = planner.make_plan
-    monkeypatch.setattr(flows, "make_plan", lambda *given: start(*given, start_checker))
-    return lambda *skip: flows.Work(str(tmp_path / "store"), "cpu", 1, *skip)
+    monkeypatch.setattr(steps, "make_plan", lambda *given: start(*given, start_checker))
+    return lambda *skip: Work(str(tmp_path / "store"), "cpu", 1, *skip)
 
 
 def test_blocked_rows_stop_a_run_unless_they_are_skipped(
-    write_experiment: Write, work: Callable[..., flows.Work], capsys: pytest.CaptureFixture[str]
+    write_experiment: Write, work: Callable[..., Work], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(write_experiment(methods=["average", SHIP], segmentation=None))
     with pytest.raises(InputError, match=r"weights fetch ship`(.|\n)*run with --skip-blocked\.$"):
@@ -84,7 +85,7 @@ def test_blocked_rows_stop_a_run_unless_they_are_skipped(
 
 
 def test_where_all_rows_are_blocked_nothing_is_skipped(
-    write_experiment: Write, work: Callable[..., flows.Work]
+    write_experiment: Write, work: Callable[..., Work]
 ) -> None:
     path = str(write_experiment(methods=[SHIP], segmentation=None))
     with pytest.raises(InputError) as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from stages import by_hand, commit
 
-from pipelines import flows
 from pipelines.execution.faults import NoRoom, Room, refusal
 from pipelines.execution.runner import Step
 from pipelines.planning.cost import room as ahead
@@ -18,6 +17,7 @@ from pipelines.planning.plan import Plan
 from pipelines.specs.loading import load_experiment
 from pipelines.store.stage import Stage
 from pipelines.store.store import Store
+from pipelines.work import Work, _lines
 
 MB = 1_000_000
 SMALL, LARGE = (by_hand("fuse", 1, {"size": size}) for size in (5 * MB, 40 * MB))
@@ -119,7 +119,7 @@ def test_once_a_step_has_no_room_no_other_is_begun(store: Store, free: Free) -> 
 def test_a_run_says_so_before_it_begins_and_in_a_line_afterwards(
     tmp_path: Path, write_experiment: Callable[..., Path], free: Free
 ) -> None:
-    work = flows.Work(str(tmp_path / "store"), "cpu", 1)
+    work = Work(str(tmp_path / "store"), "cpu", 1)
     plan = Plan(load_experiment(str(write_experiment())), (), ())
     free(10 * MB)
     with pytest.raises(NoRoom, match="40 MB will be needed"):
@@ -131,4 +131,4 @@ def test_a_run_says_so_before_it_begins_and_in_a_line_afterwards(
 
 def test_steps_that_failed_of_the_same_are_told_together() -> None:
     failures = {"a": "full.", "b": "broken.", "c": "full.", "d": "full.", "e": "full."}
-    assert list(flows._lines(failures)) == ["a, c, d (and 1 more): full.", "b: broken."]
+    assert list(_lines(failures)) == ["a, c, d (and 1 more): full.", "b: broken."]

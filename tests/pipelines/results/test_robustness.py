@@ -503,7 +503,8 @@ def run(made: Plan, store: Store, monkeypatch: pytest.MonkeyPatch) -> SimpleName
 
     class NoTracker:
         def __init__(self, *_: object) -> None:
-            self.prepare, self.follow = lambda: None, lambda: None
+            self.prepare, self.follow = lambda: None, lambda _: None
+            self.lock = store.root / "mlflow.lock"
 
         def published(self, results: Results) -> bool:
             return len(results.perturbed) in state.published
