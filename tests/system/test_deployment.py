@@ -63,10 +63,11 @@ class Site:
     def start(self, *words: str) -> None:
         """Run ``prefect WORDS`` in the background, its output in a log.
 
-        It is the user's own server, not ours: whom it asks for news is refused, and is not held
+        A server is the user's own, not ours: whom it asks for news is refused, and is not held
         against us.
         """
-        contacts = {"FUSE_THEN_CONTACTS": str(self.home / "contacts.txt")}
+        refused = {"FUSE_THEN_CONTACTS": str(self.home / "contacts.txt")}
+        contacts = refused if words[0] == "server" else {}
         with (self.home / f"{words[0]}.log").open("wb") as log:
             self.processes.append(
                 subprocess.Popen(

@@ -23,6 +23,9 @@ from pipelines.execution import stopping
 from pipelines.execution.stopping import Stopped, stoppable
 from pipelines.execution.worker import StageFailed
 
+# Prefect's threads stay in the process, and draw from the generator that trainings draw from.
+pytestmark = pytest.mark.system
+
 GONE = httpx.ConnectError("Connection refused")
 
 

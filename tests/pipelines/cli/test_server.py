@@ -22,6 +22,9 @@ from prefect.settings import (
 
 from pipelines.cli.scheduling import server
 
+# Prefect's threads stay in the process, and draw from the generator that trainings draw from.
+pytestmark = pytest.mark.system
+
 PARENT = """
 import sys, time
 from pipelines.cli.scheduling import server
