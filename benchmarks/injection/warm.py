@@ -227,7 +227,7 @@ class Untracked:
     """In place of the tracker: tells MLflow nothing."""
 
     def __init__(self, plan: Any, store: Any) -> None:
-        pass
+        self.lock = store.root / "locks" / "mlflow"
 
     def prepare(self) -> None:
         pass
